@@ -1,0 +1,189 @@
+"""Evaluation: agents on a task, one for each seed, to raw metrics and scores.
+
+The agent of seed s answers the test trials of seed s, so that the spread over seeds covers both the
+agent's and the trials' chance, and two agents of one seed can be compared trial by trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurotasks.agent import Agent, Budget, Learner, Log
+from neurotasks.arrays import Array
+from neurotasks.errors import NonCausalAgent
+from neurotasks.metrics import forgetting, per_trial, transfer
+from neurotasks.results import StageResult
+from neurotasks.rng import Draw
+from neurotasks.scores import score
+from neurotasks.task import ControlTask, StreamTask, Task, TrialTask
+from neurotasks.worlds import check_action
+
+__all__ = ["evaluate", "evaluate_stream", "trial_metric"]
+
+_CHUNK_BYTES = 64 << 20
+_CHECKED = 4  # trials on which causality is checked
+_TOLERANCE = 1e-3
+
+
+def evaluate(
+    task: Task,
+    agents: Sequence[Agent],
+    *,
+    seeds: Sequence[int],
+    stages: Sequence[str] | None = None,
+    trials: int | None = None,
+) -> dict[str, StageResult]:
+    """Measure one agent for each seed in each stage.
+
+    Args:
+        task: The task.
+        agents: One for each seed.
+        seeds: The seeds; agent i answers the trials of seed i.
+        stages: The stages; by default all public ones of the card.
+        trials: How many trials (episodes); by default as many as the card says.
+
+    Raises:
+        InvalidAction: An agent answers in the wrong shape or type, or not finitely.
+        NonCausalAgent: An agent's answer depends on later steps of the trial.
+    """
+    results = {}
+    for stage in stages or task.card.evaluated:
+        raw = [
+            float(np.mean(trial_metric(task, agent, seed=seed, stage=stage, trials=trials)))
+            for agent, seed in zip(agents, seeds, strict=True)
+        ]
+        anchors = task.card.stage(stage)
+        results[stage] = StageResult(tuple(raw), tuple(score(value, anchors) for value in raw))
+    return results
+
+
+def trial_metric(
+    task: Task, agent: Agent, *, seed: int, stage: str = "test", trials: int | None = None
+) -> NDArray[np.float64]:
+    """Return the raw metric of each trial (for control: of each episode).
+
+    Args:
+        task: The task.
+        agent: The agent.
+        seed: The seed of the trials.
+        stage: The stage.
+        trials: How many; by default as many as the card says.
+    """
+    number = trials or task.card.stage(stage).trials
+    if isinstance(task, ControlTask):
+        return _returns(task, agent, seed, stage, number)
+    if isinstance(task, StreamTask):
+        return _answer(task, agent, task.test(seed)[:number])
+    step = task.card.steps * int(np.prod(task.observation_space.shape or ()))
+    chunk = max(_CHUNK_BYTES // (8 * max(step, 1)), 1)
+    parts = []
+    for start in range(0, number, chunk):
+        batch = task.sample(range(start, min(start + chunk, number)), seed, stage)
+        parts.append(_answer(task, agent, batch))
+    return np.concatenate(parts)
+
+
+def _answer(task: TrialTask | StreamTask, agent: Agent, batch: Any) -> NDArray[np.float64]:
+    action, _ = agent.act(batch.x, None)
+    shape = tuple(batch.mask.shape)
+    answer = check_action(task.action_space, action, shape)
+    if shape[1] > 1:
+        _check_causal(agent, batch.x[:_CHECKED], answer[:_CHECKED])
+    values = task.card.metric.values
+    if values is None:
+        raise TypeError(f"{task.card.id} is a trial task, so its metric needs `values`")
+    return per_trial(values(answer, batch.y), batch.mask)
+
+
+def _check_causal(agent: Agent, x: Array, answer: Array) -> None:
+    """Answer a trial in two blocks: the answers must not change."""
+    cut = x.shape[1] // 2
+    early, state = agent.act(x[:, :cut], None)
+    late, _ = agent.act(x[:, cut:], state)
+    again = np.concatenate((early, late), axis=1)
+    scale = max(1.0, float(np.max(np.abs(answer))))
+    if not np.allclose(again, answer, rtol=_TOLERANCE, atol=_TOLERANCE * scale):
+        raise NonCausalAgent(
+            "the agent answers a whole trial otherwise than the same trial in two blocks: its "
+            "answers depend on later steps, or it forgets its state; return the state from `act`"
+        )
+
+
+def _returns(
+    task: ControlTask, agent: Agent, seed: int, stage: str, episodes: int
+) -> NDArray[np.float64]:
+    """Play all episodes side by side until the last one has ended."""
+    parameters = task.card.stage(stage).parameters
+    label = task.card.label
+    state = task.initial(Draw(label, stage, seed, 0, episodes), **parameters)
+    total = np.zeros(episodes)
+    running = np.ones(episodes, dtype=np.bool_)
+    memory = None
+    for time in range(task.card.steps):
+        action, memory = agent.act(task.observe(state)[:, None], memory)
+        answer = check_action(task.action_space, action, (episodes, 1))[:, 0]
+        draw = Draw(label, stage, seed, 0, episodes, np.full(episodes, time))
+        state, reward, terminated = task.step(state, answer, draw, **parameters)
+        total += np.where(running, reward, 0.0)
+        running &= ~terminated
+        if not running.any():
+            break
+    return total
+
+
+def evaluate_stream(
+    task: StreamTask, learner: Learner, *, seeds: Sequence[int], budget: Budget, log: Log
+) -> tuple[Sequence[Agent], StageResult]:
+    """Teach a stream, one experience after the other, and test after each.
+
+    Args:
+        task: The stream.
+        learner: Who learns; it keeps what it knows from experience to experience.
+        seeds: One for each run.
+        budget: The samples of the whole stream; each experience gets an equal part.
+        log: Where progress is reported.
+
+    Returns:
+        The agents after the last experience, and what was measured. `extra` holds a list over seeds
+        each: "matrix" (E x G, accuracy on test group j after experience i), "forgetting", and where
+        groups are experiences "backward transfer" and "forward transfer".
+    """
+    part = Budget(budget.name, budget.samples // task.experiences)
+    untrained = [_groups(task, task.trivial(), seed) for seed in seeds]
+    history: list[list[NDArray[np.float64]]] = [[] for _ in seeds]
+    agents: Sequence[Agent] = ()
+    for experience in task.stream():
+        agents = learner.learn(experience, seeds=seeds, budget=part, log=log)
+        for rows, agent, seed in zip(history, agents, seeds, strict=True):
+            rows.append(_groups(task, agent, seed))
+    matrices = [np.stack(rows) for rows in history]
+    return agents, stream_result(task, matrices, untrained)
+
+
+def _groups(task: StreamTask, agent: Agent, seed: int) -> NDArray[np.float64]:
+    """Return the accuracy in each group of the test set."""
+    batch = task.test(seed)
+    values = _answer(task, agent, batch)
+    group = np.asarray(batch.trials["group"])
+    return np.bincount(group, values) / np.bincount(group)
+
+
+def stream_result(
+    task: StreamTask, matrices: Sequence[Array], untrained: Sequence[Array]
+) -> StageResult:
+    """Return the metrics of accuracy matrices, one matrix for each seed."""
+    raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
+    extra: dict[str, Any] = {
+        "matrix": [matrix.round(6).tolist() for matrix in matrices],
+        "forgetting": [forgetting(matrix) for matrix in matrices],
+    }
+    if all(matrix.shape[0] == matrix.shape[1] for matrix in matrices):
+        pairs = [transfer(m, u) for m, u in zip(matrices, untrained, strict=True)]
+        extra["backward transfer"] = [backward for backward, _ in pairs]
+        extra["forward transfer"] = [forward for _, forward in pairs]
+    anchors = task.card.stage("test")
+    return StageResult(raw, tuple(score(value, anchors) for value in raw), extra)

@@ -1,0 +1,251 @@
+"""Results: one agent on one task over several seeds, as a JSON record on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from neurotasks.errors import CorruptResult, UnwritableFolder
+
+__all__ = [
+    "SCHEMA",
+    "Cost",
+    "Result",
+    "StageResult",
+    "hardware",
+    "meter",
+    "read_result",
+    "read_results",
+    "versions",
+    "write_atomically",
+    "write_result",
+]
+
+SCHEMA = 1
+_WATTS_PER_THREAD = 4.0  # the estimate that CodeCarbon 3 uses where no counter can be read
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What was measured in one stage.
+
+    Attributes:
+        raw: The raw metric, one number a seed.
+        score: The score, one number a seed.
+        extra: Other numbers a seed: for streams "matrix" (E x G), "backward transfer" ...
+    """
+
+    raw: tuple[float, ...]
+    score: tuple[float, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One agent on one task over several seeds.
+
+    Attributes:
+        task: Id of the task.
+        card: Hash of its card.
+        agent: Name of the agent.
+        config: What the agent was told: budget, hyperparameters.
+        seeds: One for each run.
+        stages: What was measured, by stage.
+        parameters: Number of trainable parameters of one agent.
+        samples: Training trials (for control: environment steps) that one run was shown.
+        seconds: Wall clock of learning and evaluation, all seeds together.
+        cpu_seconds: Process time, likewise.
+        energy_kwh: Energy, likewise.
+        energy_method: How the energy was found: "rapl" if measured, else "estimate ...".
+        hardware: What it ran on.
+        versions: Versions of the libraries that matter.
+        commit: Git commit of the code, empty outside a checkout.
+        curves: Learning curves: per seed a list of [samples, value], by name.
+        schema: Version of this record.
+    """
+
+    task: str
+    card: str
+    agent: str
+    config: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    stages: Mapping[str, StageResult]
+    parameters: int
+    samples: int
+    seconds: float
+    cpu_seconds: float
+    energy_kwh: float
+    energy_method: str
+    hardware: str
+    versions: Mapping[str, str]
+    commit: str
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return (
+            json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Read a record.
+
+        Raises:
+            CorruptResult: It is not JSON, lacks or adds fields, or is of another schema.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise CorruptResult(f"it is not JSON: {error}") from error
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise CorruptResult(f"its schema is not {SCHEMA}, the one that this version reads")
+        names = {f.name for f in dataclasses.fields(cls)}
+        if set(record) != names:
+            raise CorruptResult(f"its fields differ by {sorted(set(record) ^ names)}")
+        try:
+            stages = {
+                name: StageResult(tuple(s["raw"]), tuple(s["score"]), s["extra"])
+                for name, s in record["stages"].items()
+            }
+        except (AttributeError, KeyError, TypeError) as error:
+            raise CorruptResult("its stages do not hold raw, score and extra") from error
+        record.update(stages=stages, seeds=tuple(record["seeds"]))
+        return cls(**record)
+
+
+@dataclass
+class Cost:
+    """What a block of code has cost so far; see `meter`."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    energy_kwh: float = 0.0
+    energy_method: str = ""
+
+    def __enter__(self) -> Self:
+        """Start the clocks."""
+        self._wall, self._cpu, self._joule = time.perf_counter(), time.process_time(), _rapl()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the clocks and add what they show."""
+        self.seconds += time.perf_counter() - self._wall
+        cpu = time.process_time() - self._cpu
+        self.cpu_seconds += cpu
+        joule = _rapl()
+        if joule is not None and self._joule is not None and joule >= self._joule:
+            self.energy_kwh += (joule - self._joule) / 3.6e6
+            self.energy_method = "rapl"
+        else:
+            self.energy_kwh += cpu * _WATTS_PER_THREAD / 3.6e6
+            self.energy_method = f"estimate: {_WATTS_PER_THREAD:g} W per busy thread"
+
+
+def meter() -> Cost:
+    """Return a context manager that measures wall clock, processor time and energy."""
+    return Cost()
+
+
+def _rapl() -> float | None:
+    """Return the processor packages' energy counters in joules, or None where none is readable."""
+    counters = sorted(Path("/sys/class/powercap").glob("intel-rapl:?/energy_uj"))
+    try:
+        return sum(int(path.read_text()) for path in counters) / 1e6 if counters else None
+    except OSError:
+        return None
+
+
+def hardware() -> str:
+    """Return the processor's name and how many cores this process may use."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        name = next(lines, f": {name}").split(":", 1)[1].strip()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that move scores."""
+    found = {"python": platform.python_version()}
+    for name in (
+        "numpy",
+        "gymnasium",
+        "torch",
+        "stable-baselines3",
+        "avalanche-lib",
+        "scikit-learn",
+    ):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a temporary file beside it, to disk, then renamed.
+
+    Raises:
+        UnwritableFolder: The folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UnwritableFolder(
+            f"cannot write into {path.parent}: {error.strerror}; choose another folder"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Write a result whole or not at all."""
+    write_atomically(path, result.to_json().encode())
+
+
+def read_result(path: Path) -> Result:
+    """Read a result.
+
+    Raises:
+        CorruptResult: The file is not a whole result; the message names it and the cure.
+    """
+    try:
+        return Result.from_json(path.read_text(encoding="utf-8"))
+    except (CorruptResult, UnicodeDecodeError) as error:
+        raise CorruptResult(
+            f"{path} is no result: {error}. Delete it and run the baseline again"
+        ) from error
+
+
+def read_results(folder: Path) -> Iterator[Result]:
+    """Read all results of a folder and of the folders below it, in the order of their paths."""
+    for path in sorted(folder.rglob("*.json")):
+        yield read_result(path)
+
+
+def as_floats(values: Any) -> tuple[float, ...]:
+    """Return numbers as a tuple of Python floats."""
+    return tuple(float(value) for value in np.asarray(values).reshape(-1))

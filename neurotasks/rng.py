@@ -1,0 +1,278 @@
+"""The counter-based generator from which all randomness of the tasks comes.
+
+Philox4x64-10 (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3") maps a key and a
+counter to four 64-bit words. There is no state: word j of trial k is a pure function of where it
+stands, so that any trial can be drawn alone, in any order, batch, process or device.
+
+    key      (seed, 56 bits of the task's name and 8 bits of the stage)
+    counter  (block, step, 0, field)
+
+A field is a named quantity of a trial ("noise", "orientation"). When a trial uses n words of a
+field, trial k owns words [k n, (k + 1) n) of that field's stream; four words make a block. The
+counter's second word is 0 for what is drawn at the start of a trial and t + 1 for step t.
+
+NumPy's own `Philox` writes consecutive blocks at C speed; everywhere else (many short streams,
+torch tensors on a GPU) the same words come from integer arithmetic on arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from neurotasks.arrays import Array, Namespace
+from neurotasks.errors import InvalidSeed
+
+__all__ = ["STAGES", "Draw", "check_seed", "philox"]
+
+STAGES = ("train", "validation", "test", "shift", "private")
+"""The stages, each a stream of its own. Their order is part of the generator: append only."""
+
+_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+_WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+_ROUNDS = 10
+_LOW = 0xFFFFFFFF
+_C_SPEED_FROM = 192  # words per stream above which NumPy's own generator wins (measured)
+_POISSON_MAX = 500.0  # exp(-rate) must stay far from the smallest double
+
+
+def check_seed(seed: Any) -> int:
+    """Return the seed as a Python int, or raise `InvalidSeed`.
+
+    Raises:
+        InvalidSeed: The seed is not an integer in [0, 2**63).
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InvalidSeed(f"the seed is {seed!r}; it must be an integer from 0 to 2**63 - 1")
+    return int(seed)
+
+
+def _signed(word: int) -> int:
+    """Return the two's complement reading of 64 bits."""
+    word &= (1 << 64) - 1
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _add(key: Array, constant: int) -> Array:
+    """Add modulo 2**64; integer keys wrap here, arrays wrap by themselves."""
+    return _signed(key + constant) if isinstance(key, int) else key + _signed(constant)
+
+
+def _multiply(multiplier: int, x: Array) -> tuple[Array, Array]:
+    """Return the high and the low 64 bits of an unsigned product, in int64 arithmetic."""
+    m_low, m_high = multiplier & _LOW, multiplier >> 32
+    x_low, x_high = x & _LOW, (x >> 32) & _LOW
+    low_low, low_high, high_low = x_low * m_low, x_low * m_high, x_high * m_low
+    middle = ((low_low >> 32) & _LOW) + (low_high & _LOW) + (high_low & _LOW)
+    high = x_high * m_high + ((low_high >> 32) & _LOW) + ((high_low >> 32) & _LOW) + (middle >> 32)
+    return high, x * _signed(multiplier)
+
+
+def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the four words of each block, as int64 bit patterns.
+
+    Args:
+        counter: Four int64 arrays (or ints) that broadcast together; at least the first an array.
+        key: Two int64 arrays or ints that broadcast with the counter.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for number in range(_ROUNDS):
+        r0, r1 = _add(k0, number * _WEYL[0]), _add(k1, number * _WEYL[1])
+        high0, low0 = _multiply(_MULTIPLIERS[0], c0)
+        high1, low1 = _multiply(_MULTIPLIERS[1], c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ r0, low1, high0 ^ c3 ^ r1, low0
+    return c0, c1, c2, c3
+
+
+@cache
+def _hash(text: str, bits: int) -> int:
+    """Return the first bits of a text's SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> (64 - bits)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The randomness of some trials of a task.
+
+    A draw covers `count` consecutive trials of each of S seeds, B = S * count trials in all, in the
+    order of the seeds. Its methods return arrays whose first axis is B.
+
+    Attributes:
+        task: The task's name without its version's hyphen, for example "CartPole-v0".
+        stage: One of `STAGES`.
+        seeds: The seeds, S integers.
+        first: The number of the first trial of each seed, S integers.
+        count: How many consecutive trials of each seed.
+        step: The time step of each trial, B integers, or None for what is drawn at a trial's start.
+        xp: The array namespace of what is returned.
+        device: The device of what is returned; only torch knows devices other than "cpu".
+        split: For recorded data, the split to take rows from; it does not change the words.
+    """
+
+    task: str
+    stage: str
+    seeds: Any
+    first: Any = 0
+    count: int = 1
+    step: Array | None = None
+    xp: Namespace = field(default=np)
+    device: Any = None
+    split: str = ""
+
+    def __post_init__(self) -> None:
+        """Bring seeds and first trials into one shape."""
+        seeds = np.atleast_1d(np.asarray(self.seeds, dtype=np.int64))
+        first = np.broadcast_to(np.asarray(self.first, dtype=np.int64), seeds.shape)
+        object.__setattr__(self, "seeds", seeds)
+        object.__setattr__(self, "first", first)
+
+    @property
+    def size(self) -> int:
+        """The number of trials, B."""
+        return len(self.seeds) * self.count
+
+    @property
+    def trials(self) -> Array:
+        """The number of each trial, (B,) int64."""
+        numbers = (self.first[:, None] + np.arange(self.count)).reshape(-1)
+        return self.asarray(numbers)
+
+    def asarray(self, values: Any) -> Array:
+        """Return values as an array of this draw's namespace on its device."""
+        if self.xp is np:
+            return np.asarray(values)
+        return self.xp.asarray(np.ascontiguousarray(values), device=self.device)
+
+    # -- words ---------------------------------------------------------------------------------
+
+    def words(self, name: str, n: int) -> Array:
+        """Return n words per trial of a field, (B, n) int64 bit patterns."""
+        stage = STAGES.index(self.stage)
+        key = _signed(_hash(self.task, 56) << 8 | stage)
+        label = _signed(_hash(name, 64))
+        if self.xp is np and self.step is None and self.count * n >= _C_SPEED_FROM:
+            return self._words_of_numpy(n, key, label)
+        return self._words_of_arrays(n, key, label)
+
+    def _words_of_numpy(self, n: int, key: int, label: int) -> Array:
+        total = self.count * n
+        out = np.empty((len(self.seeds), total), dtype=np.uint64)
+        mask = (1 << 64) - 1
+        for row, (seed, first) in enumerate(zip(self.seeds, self.first, strict=True)):
+            block, lane = divmod(int(first) * n, 4)
+            # NumPy counts up before it writes a block, with the carry running through all words.
+            start = (block | (label & mask) << 192) - 1
+            counter = [(start >> shift) & mask for shift in (0, 64, 128, 192)]
+            bits = np.random.Philox(
+                key=np.array([int(seed), key & mask], dtype=np.uint64),
+                counter=np.array(counter, dtype=np.uint64),
+            )
+            out[row] = bits.random_raw(lane + total)[lane:]
+        return out.view(np.int64).reshape(self.size, n)
+
+    def _words_of_arrays(self, n: int, key: int, label: int) -> Array:
+        xp, total = self.xp, self.count * n
+        start = self.first * n
+        blocks = (total + 3) // 4 + 1  # one more, as a trial may begin inside a block
+        if np.all(start % 4 == 0):
+            blocks = (total + 3) // 4
+        counter = self.asarray((start // 4)[:, None] + np.arange(blocks))  # (S, blocks)
+        step = 0 if self.step is None else xp.reshape(self.step, (-1, 1)) + 1
+        zero = counter * 0
+        seeds = self.asarray(self.seeds[:, None])
+        words = philox((counter, zero + step, zero, zero + label), (seeds, key))
+        flat = xp.reshape(xp.stack(words, axis=-1), (len(self.seeds), blocks * 4))
+        if np.all(start % 4 == 0):
+            return xp.reshape(flat[:, :total], (self.size, n))
+        rows = np.arange(len(self.seeds))[:, None] * (blocks * 4) + (start % 4)[:, None]
+        index = self.asarray((rows + np.arange(total)).reshape(-1))
+        return xp.reshape(xp.take(xp.reshape(flat, (-1,)), index), (self.size, n))
+
+    def _halves(self, words: Array) -> Array:
+        """Split each word into its low and its high 32 bits, (B, n) to (B, 2 n)."""
+        if self.xp is np:
+            return np.ascontiguousarray(words).view(np.uint32)
+        pairs = self.xp.stack((words & _LOW, (words >> 32) & _LOW), axis=-1)
+        return self.xp.reshape(pairs, (words.shape[0], -1))
+
+    # -- distributions -------------------------------------------------------------------------
+
+    def uniform(
+        self, name: str, shape: tuple[int, ...] = (), *, low: float = 0.0, high: float = 1.0
+    ) -> Array:
+        """Return uniform numbers in [low, high) with 53 random bits, (B, *shape) float64."""
+        xp = self.xp
+        words = self.words(name, math.prod(shape))
+        unit = xp.astype((words >> 11) & ((1 << 53) - 1), xp.float64) * 2.0**-53
+        return xp.reshape(low + (high - low) * unit, (self.size, *shape))
+
+    def normal(self, name: str, shape: tuple[int, ...] = ()) -> Array:
+        """Return standard normal numbers, (B, *shape) float32, |z| < 5.8.
+
+        Box and Muller's transform of 24-bit uniform numbers: two normals a word.
+        """
+        xp = self.xp
+        m = math.prod(shape)
+        halves = self._halves(self.words(name, (m + 1) // 2)) >> 8
+        unit = xp.astype(halves, xp.float32) * 2.0**-24
+        radius = xp.sqrt(-2.0 * xp.log(unit[:, 0::2] + 2.0**-24))
+        angle = unit[:, 1::2] * np.float32(2 * math.pi).item()
+        pairs = xp.concat((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
+        return xp.reshape(pairs[:, :m], (self.size, *shape))
+
+    def integers(self, name: str, high: int, shape: tuple[int, ...] = ()) -> Array:
+        """Return integers in [0, high), (B, *shape) int64."""
+        return self.xp.astype(self.uniform(name, shape, high=float(high)), self.xp.int64)
+
+    def categorical(self, name: str, probabilities: Array) -> Array:
+        """Return one index per row of probabilities.
+
+        Args:
+            name: The field.
+            probabilities: (B, ..., C) or (C,), each row summing to 1.
+
+        Returns:
+            (B, ...) int64.
+        """
+        xp = self.xp
+        table = xp.cumulative_sum(xp.astype(probabilities, xp.float64), axis=-1)
+        shape = tuple(probabilities.shape[1:-1])
+        u = self.uniform(name, shape)
+        below = xp.astype(table[..., :-1] <= u[..., None], xp.int64)  # the last row end is 1
+        return xp.sum(below, axis=-1)
+
+    def poisson(self, name: str, rate: Array) -> Array:
+        """Return Poisson counts by inversion of the distribution function.
+
+        Args:
+            name: The field.
+            rate: (B, ...) non-negative, at most 500.
+
+        Returns:
+            (B, ...) int64.
+        """
+        xp = self.xp
+        rate = xp.astype(rate, xp.float64)
+        if bool(xp.any(rate < 0)) or bool(xp.any(rate > _POISSON_MAX)):
+            raise ValueError(f"a Poisson rate must lie in [0, {_POISSON_MAX:g}]")
+        u = self.uniform(name, tuple(rate.shape[1:]))
+        count, mass = xp.zeros_like(rate), xp.exp(-rate)
+        total = mass
+        for k in range(1, int(_POISSON_MAX * 2)):
+            above = u >= total
+            if not bool(xp.any(above)):
+                break
+            count = count + xp.astype(above, xp.float64)
+            mass = mass * rate / k
+            total = total + mass
+        return xp.astype(count, xp.int64)
+
+    def permutation(self, name: str, n: int) -> Array:
+        """Return a permutation of 0..n-1 for each trial, (B, n) int64."""
+        return self.xp.argsort(self.uniform(name, (n,)), axis=-1)

@@ -1,0 +1,57 @@
+"""Scores and their intervals: pure functions from arrays to numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurotasks.card import Stage
+
+__all__ = ["Interval", "anchor_error", "interval", "score"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over runs with its confidence interval.
+
+    Attributes:
+        mean: The mean.
+        low: Lower end; equals the mean where there is one run only.
+        high: Upper end.
+        runs: How many runs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    runs: int
+
+
+def score(raw: float, stage: Stage) -> float:
+    """Return (raw - chance) / (ceiling - chance): 0 is chance, 1 the ceiling, never clipped."""
+    return (raw - stage.chance) / (stage.ceiling - stage.chance)
+
+
+def anchor_error(stage: Stage) -> float:
+    """Return the standard error of a score near 0 or 1 that comes from the card's own anchors."""
+    return math.hypot(stage.chance_error, stage.ceiling_error) / abs(stage.ceiling - stage.chance)
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Return the mean of some runs with Student's interval.
+
+    Runs are the unit, never trials: each run has its own weights and, where the data are generated,
+    its own test trials, so that the interval covers both.
+    """
+    runs = np.asarray(values, dtype=np.float64)
+    mean = float(runs.mean())
+    if len(runs) < 2:  # noqa: PLR2004 - one run has no spread
+        return Interval(mean, mean, mean, len(runs))
+    from scipy.special import stdtrit  # noqa: PLC0415 - `import neurotasks` stays without SciPy
+
+    error = float(runs.std(ddof=1)) / math.sqrt(len(runs))
+    half = float(stdtrit(len(runs) - 1, 0.5 + level / 2)) * error
+    return Interval(mean, mean - half, mean + half, len(runs))

@@ -1,0 +1,342 @@
+"""The three forms of a task, and the batch of trials.
+
+A task is a class that inherits from one of `TrialTask`, `ControlTask` and `StreamTask`, sets its
+spaces, and carries its card. A form holds what every task of that form has in common; the faces
+(`env.py`, `vector.py`) are derived from it and never written per task.
+"""
+
+from __future__ import annotations
+
+import bisect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+
+from neurotasks.agent import Agent
+from neurotasks.arrays import Array, Namespace
+from neurotasks.card import TaskCard
+from neurotasks.errors import NoIdealObserver, UnknownStage
+from neurotasks.rng import STAGES, Draw, check_seed
+
+__all__ = ["Batch", "ControlTask", "Experience", "State", "StreamTask", "Task", "TrialTask", "rows"]
+
+State: TypeAlias = tuple[Array, ...]
+"""The state of B worlds of a control task: arrays whose first axis is B."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trials side by side.
+
+    Attributes:
+        x: Observations, (B, T, *observation).
+        y: Truths, (B, T, ...): a class per step (integers) or a vector like the action.
+        mask: Which steps are scored, (B, T) bool.
+        trials: The table of trial parameters, each (B, ...).
+    """
+
+    x: Array
+    y: Array
+    mask: Array
+    trials: Mapping[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of trials."""
+        return int(self.x.shape[0])
+
+    def __getitem__(self, index: Any) -> Batch:
+        """Return some of the trials: a slice, a mask or an array of positions."""
+        table = {name: column[index] for name, column in self.trials.items()}
+        return Batch(self.x[index], self.y[index], self.mask[index], table)
+
+
+class TrialTask(ABC):
+    """A task whose answers do not change what is shown.
+
+    Attributes:
+        card: The facts; set by `@register`.
+        observation_space: Space of one step's observation.
+        action_space: Space of one step's answer.
+    """
+
+    card: ClassVar[TaskCard]
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+
+    @abstractmethod
+    def generate(self, draw: Draw, *_: Any, **parameters: Any) -> Batch:
+        """Return the trials of a draw; `parameters` are those of the card's stage, by name."""
+
+    @abstractmethod
+    def trivial(self, stage: str = "test") -> Agent:
+        """Return the best agent that ignores the observation."""
+
+    def ideal(self, stage: str = "test") -> Agent:
+        """Return the ideal observer of a stage.
+
+        Raises:
+            NoIdealObserver: The data are recorded.
+        """
+        raise _no_ideal_observer(self.card, stage)
+
+    def sample(
+        self,
+        trials: int | range,
+        seed: int = 0,
+        stage: str = "train",
+        *,
+        split: str | None = None,
+        xp: Namespace = np,
+        device: Any = None,
+    ) -> Batch:
+        """Return trials by their numbers. Trial k of seed s is one fixed thing.
+
+        Args:
+            trials: How many, counted from trial 0, or which: a range of consecutive numbers.
+            seed: The seed.
+            stage: "train", "validation", "test", "shift" or "private".
+            split: For recorded data, the named split to take rows from; by default the stage's own.
+            xp: The array namespace: `numpy`, or `array_api_compat.torch`.
+            device: The device of the arrays.
+        """
+        numbers = range(trials) if isinstance(trials, int) else trials
+        if numbers.step != 1 or numbers.start < 0:
+            raise ValueError(f"trials must be consecutive numbers from 0 up, not {numbers!r}")
+        parameters = self.card.stage(stage).parameters
+        draw = Draw(
+            self.card.label, stage, check_seed(seed), numbers.start, len(numbers), None, xp, device,
+            split or stage,
+        )  # fmt: skip
+        return self.generate(draw, **parameters)
+
+    def dataset(self, split: str = "train", seed: int = 0) -> Batch:
+        """Return a whole split: for recorded data every row once, in the order of the seed.
+
+        Raises:
+            UnknownStage: The card has no such split.
+        """
+        return self.sample(split_size(self.card, split), seed, split_stage(split), split=split)
+
+
+class ControlTask(ABC):
+    """A task whose answers change what comes next: pure functions on batches of worlds.
+
+    Attributes:
+        card: The facts; set by `@register`. `card.steps` is the time limit of an episode.
+        observation_space: Space of one step's observation.
+        action_space: Space of one step's action.
+    """
+
+    card: ClassVar[TaskCard]
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+
+    @abstractmethod
+    def initial(self, draw: Draw, *_: Any, **parameters: Any) -> State:
+        """Return the state at the beginning of the episodes of a draw.
+
+        `parameters` are those of the card's stage, by name; likewise in `step`.
+        """
+
+    @abstractmethod
+    def observe(self, state: State) -> Array:
+        """Return what the agent sees, (B, *observation)."""
+
+    @abstractmethod
+    def step(
+        self, state: State, action: Array, draw: Draw, *_: Any, **parameters: Any
+    ) -> tuple[State, Array, Array]:
+        """Return the next state, the reward (B,) float64 and whether it ended (B,) bool."""
+
+    @abstractmethod
+    def trivial(self, stage: str = "test") -> Agent:
+        """Return the better of the best constant and the random policy."""
+
+    def ideal(self, stage: str = "test") -> Agent:
+        """Return the optimal policy of a stage.
+
+        Raises:
+            NoIdealObserver: It is not known.
+        """
+        raise _no_ideal_observer(self.card, stage)
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One step of a stream as a learner sees it: a data set now, no way back, no look ahead.
+
+    Attributes:
+        task: The stream.
+        index: Which experience, from 0.
+    """
+
+    task: StreamTask
+    index: int
+
+    @property
+    def card(self) -> TaskCard:
+        """The card of the stream."""
+        return self.task.card
+
+    @property
+    def observation_space(self) -> gym.Space[Any]:
+        """Space of one observation."""
+        return self.task.observation_space
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """Space of one answer."""
+        return self.task.action_space
+
+    @property
+    def count(self) -> int:
+        """How many experiences the stream has."""
+        return self.task.experiences
+
+    def dataset(self, split: str = "train", seed: int = 0) -> Batch:
+        """Return the training trials of this experience in the stream of a seed."""
+        if split != "train":
+            raise UnknownStage(f"an experience has the split 'train' alone, not {split!r}")
+        return self.task.experience(self.index, seed)
+
+
+class StreamTask(ABC):
+    """An ordered list of experiences, and one test set that is evaluated after each.
+
+    Attributes:
+        card: The facts; set by `@register`.
+        observation_space: Space of one observation.
+        action_space: Space of one answer.
+        experiences: How many experiences there are.
+    """
+
+    card: ClassVar[TaskCard]
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    experiences: int
+
+    @abstractmethod
+    def experience(self, index: int, seed: int) -> Batch:
+        """Return the training trials of an experience in the stream of a seed."""
+
+    @abstractmethod
+    def test(self, seed: int) -> Batch:
+        """Return the test set; its table's "group" is the column of the accuracy matrix.
+
+        Where each class belongs to one experience, the group is the number of that experience.
+        """
+
+    @abstractmethod
+    def trivial(self, stage: str = "test") -> Agent:
+        """Return the best agent that ignores the observation."""
+
+    def ideal(self, stage: str = "test") -> Agent:
+        """Return the ideal observer of a stage.
+
+        Raises:
+            NoIdealObserver: The data are recorded.
+        """
+        raise _no_ideal_observer(self.card, stage)
+
+    def stream(self) -> tuple[Experience, ...]:
+        """Return the experiences in order."""
+        return tuple(Experience(self, index) for index in range(self.experiences))
+
+    def dataset(self, split: str = "test", seed: int = 0) -> Batch:
+        """Return the test set, or the whole stream's training trials in stream order."""
+        if split == "test":
+            return self.test(seed)
+        return self.sample(split_size(self.card, split), seed, split_stage(split))
+
+    def sample(self, trials: int | range, seed: int = 0, stage: str = "train") -> Batch:
+        """Return trials by their numbers: in stage "train", in the order of the stream.
+
+        After the last trial of the stream (or of the test set) the first comes again.
+        """
+        self.card.stage(stage)
+        numbers = range(trials) if isinstance(trials, int) else trials
+        if stage != "train":
+            batch = self.test(check_seed(seed))
+            return batch[np.asarray(numbers, dtype=np.int64) % len(batch)]
+        return _stream_order(self, check_seed(seed), numbers)
+
+
+Task: TypeAlias = TrialTask | ControlTask | StreamTask
+"""Any of the three forms."""
+
+
+def split_stage(split: str) -> str:
+    """Return the stage whose generator a split uses: "train15k" is a part of "train"."""
+    return next((stage for stage in STAGES if split.startswith(stage)), "train")
+
+
+def split_size(card: TaskCard, split: str) -> int:
+    """Return how many trials a split has.
+
+    Raises:
+        UnknownStage: The card has no such split.
+    """
+    if split not in card.splits:
+        raise UnknownStage(f"{card.id} has no split {split!r}; it has {', '.join(card.splits)}")
+    return card.splits[split]
+
+
+def rows(draw: Draw, n: int) -> Array:
+    """Return which row of n recorded ones each trial shows, (B,) int64 NumPy array.
+
+    For learning, the trials of a seed run through all rows in an order of the seed's own
+    (row = a k + b modulo n, with a and n coprime), so that n consecutive trials are one pass.
+    For evaluation, trial k is row k.
+    """
+    trials = (draw.first[:, None] + np.arange(draw.count)) % n
+    if draw.stage in ("train", "validation"):
+        strides = _coprime(n)
+        order = Draw(draw.task, draw.stage, draw.seeds).uniform("order", (2,))
+        a = strides[(order[:, 0] * len(strides)).astype(np.int64)]
+        b = (order[:, 1] * n).astype(np.int64)
+        trials = (a[:, None] * trials + b[:, None]) % n
+    return trials.reshape(-1)
+
+
+@lru_cache(maxsize=16)
+def _coprime(n: int) -> Array:
+    numbers = np.arange(1, n + 1)
+    return numbers[np.gcd(numbers, n) == 1]
+
+
+def _no_ideal_observer(card: TaskCard, stage: str) -> NoIdealObserver:
+    card.stage(stage)
+    return NoIdealObserver(
+        f"{card.id} has no ideal observer: nobody knows the best possible answer to recorded data. "
+        f"Its ceiling is {card.ceiling}: {card.ceiling_source}"
+    )
+
+
+def _stream_order(task: StreamTask, seed: int, numbers: Sequence[int]) -> Batch:
+    """Return trials of the stream by their position in it."""
+    experiences = [task.experience(index, seed) for index in range(task.experiences)]
+    ends = np.cumsum([len(batch) for batch in experiences]).tolist()
+    parts: list[Batch] = []
+    position, left = (numbers[0] if len(numbers) else 0) % ends[-1], len(numbers)
+    while left:
+        index = bisect.bisect_right(ends, position)
+        start = position - (ends[index] - len(experiences[index]))
+        part = experiences[index][start : start + left]
+        parts.append(part)
+        left -= len(part)
+        position = ends[index] % ends[-1]
+    return _concatenate(parts or [experiences[0][:0]])
+
+
+def _concatenate(parts: Sequence[Batch]) -> Batch:
+    return Batch(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.mask for part in parts]),
+        {name: np.concatenate([part.trials[name] for part in parts]) for name in parts[0].trials},
+    )

@@ -1,0 +1,229 @@
+"""Worlds: N copies of a task that are stepped together, the engine behind both faces.
+
+World i has a seed of its own and counts its trials from 0, so that what it shows does not depend on
+how many worlds stand beside it, nor on when they were reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from neurotasks.arrays import Array
+from neurotasks.errors import InvalidAction
+from neurotasks.rng import Draw
+from neurotasks.task import Batch, ControlTask, StreamTask, Task, TrialTask
+
+__all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
+
+_BUFFER_BYTES = 4 << 20  # of trials drawn ahead
+_BUFFER_TRIALS = 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step brings to N worlds: rewards, ends, and facts for the info dictionary."""
+
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    info: dict[str, NDArray[Any]]
+
+
+class Worlds(Protocol):
+    """N worlds of one task."""
+
+    def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
+        """Give some worlds a seed; their next trial is trial 0."""
+        ...
+
+    def start(self, which: NDArray[np.int64]) -> None:
+        """Begin the next trial of some worlds."""
+        ...
+
+    def observe(self) -> Array:
+        """Return what is seen now, (N, *observation), as a new array."""
+        ...
+
+    def trial(self) -> NDArray[np.int64]:
+        """Return the number of the running trial of each world."""
+        ...
+
+    def step(self, action: Array) -> Outcome:
+        """Act in all worlds."""
+        ...
+
+
+def open_worlds(task: Task, num: int, stage: str) -> Worlds:
+    """Return N unseeded worlds of a task."""
+    task.card.stage(stage)
+    if isinstance(task, ControlTask):
+        return _ControlWorlds(task, num, stage)
+    return _TrialWorlds(task, num, stage)
+
+
+def check_action(space: gym.Space[Any], action: Any, shape: tuple[int, ...]) -> Array:
+    """Return the answers as an array, or say what is wrong with them.
+
+    Args:
+        space: The action space of one step.
+        action: The answers.
+        shape: The axes before the space's own.
+
+    Raises:
+        InvalidAction: The shape or the type is wrong, an answer is NaN or infinite, or a class does
+            not exist.
+    """
+    array = np.asarray(action)
+    expected = (*shape, *(space.shape or ()))
+    if array.shape != expected:
+        raise InvalidAction(f"the action has shape {array.shape}; {space} here needs {expected}")
+    if isinstance(space, gym.spaces.Discrete):
+        if array.dtype.kind not in "iu":
+            raise InvalidAction(f"the action has type {array.dtype}; {space} takes integers")
+        low, high = int(space.start), int(space.start + space.n)
+        if array.size and (array.min() < low or array.max() >= high):
+            bad = array[(array < low) | (array >= high)].flat[0]
+            raise InvalidAction(f"the action {bad} does not exist; {space} has {low} to {high - 1}")
+    elif array.dtype.kind not in "fiu":
+        raise InvalidAction(f"the action has type {array.dtype}; {space} takes numbers")
+    elif not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)].flat[0]
+        raise InvalidAction(f"the action holds {bad}; every number of an answer must be finite")
+    return array
+
+
+class _TrialWorlds:
+    """Worlds of a trial or a stream task: trials are drawn ahead, in blocks of `ahead`."""
+
+    def __init__(self, task: TrialTask | StreamTask, num: int, stage: str) -> None:
+        self.task, self.num, self.stage = task, num, stage
+        self.parameters = task.card.stage(stage).parameters
+        self.seeds = np.zeros(num, dtype=np.int64)
+        self.number = np.full(num, -1, dtype=np.int64)  # of the running trial
+        self.first = np.zeros(num, dtype=np.int64)  # number of the first trial drawn ahead
+        self.drawn = np.zeros(num, dtype=np.int64)  # how many are drawn ahead, 0 or `ahead`
+        self.time = np.zeros(num, dtype=np.int64)
+        self.rows = np.arange(num)
+        space, steps = task.observation_space, task.card.steps
+        size = num * steps * int(np.prod(space.shape or ())) * np.dtype(space.dtype).itemsize
+        self.ahead = int(np.clip(_BUFFER_BYTES // max(size, 1), 1, _BUFFER_TRIALS))
+        self.x: Array = None  # (N, ahead, T, *observation)
+        self.y: Array = None
+        self.mask: Array = None
+        self.weight: Array = None  # of a step in the reward
+
+    def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
+        self.seeds[which] = seeds
+        self.number[which] = -1
+        self.drawn[which] = 0
+
+    def start(self, which: NDArray[np.int64]) -> None:
+        self.number[which] += 1
+        self.time[which] = 0
+        dry = which[self.number[which] >= self.first[which] + self.drawn[which]]
+        if len(dry):
+            self._fill(dry)
+
+    def _fill(self, which: NDArray[np.int64]) -> None:
+        batch = self._generate(self.seeds[which], self.number[which])
+        if self.x is None:
+            self.x, self.y, self.mask = (
+                np.empty((self.num, self.ahead, *part.shape[1:]), part.dtype)
+                for part in (batch.x, batch.y, batch.mask)
+            )
+            self.weight = np.empty(self.mask.shape)
+        for buffer, part in ((self.x, batch.x), (self.y, batch.y), (self.mask, batch.mask)):
+            buffer[which] = part.reshape((len(which), self.ahead, *part.shape[1:]))
+        mask = self.mask[which]
+        metric = self.task.card.metric
+        self.weight[which] = metric.sign * mask / mask.sum(axis=-1, keepdims=True)
+        self.first[which] = self.number[which]
+        self.drawn[which] = self.ahead
+
+    def _generate(self, seeds: NDArray[np.int64], first: NDArray[np.int64]) -> Batch:
+        if isinstance(self.task, TrialTask):
+            label = self.task.card.label
+            draw = Draw(label, self.stage, seeds, first, self.ahead, split=self.stage)
+            return self.task.generate(draw, **self.parameters)
+        parts = [
+            self.task.sample(range(int(k), int(k) + self.ahead), int(s), self.stage)
+            for s, k in zip(seeds, first, strict=True)
+        ]
+        x, y, mask = (
+            np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "mask")
+        )
+        return Batch(x, y, mask)
+
+    def _at(self, buffer: Array) -> Array:
+        return buffer[self.rows, self.number - self.first, self.time]
+
+    def observe(self) -> Array:
+        return self._at(self.x)  # advanced indexing copies
+
+    def trial(self) -> NDArray[np.int64]:
+        return self.number.copy()
+
+    def step(self, action: Array) -> Outcome:
+        truth, scored = self._at(self.y), self._at(self.mask)
+        values = self.task.card.metric.values
+        if values is None:
+            raise TypeError(f"{self.task.card.id} is a trial task, so its metric needs `values`")
+        reward = values(action[:, None], truth[:, None])[:, 0] * self._at(self.weight)
+        reward[~scored] = 0.0
+        info = {"trial": self.number.copy(), "answer": truth, "scored": scored}
+        terminated = self.time + 1 >= self.x.shape[2]
+        self.time = np.where(terminated, self.time, self.time + 1)
+        return Outcome(reward, terminated, info)
+
+
+class _ControlWorlds:
+    """Worlds of a control task."""
+
+    def __init__(self, task: ControlTask, num: int, stage: str) -> None:
+        self.task, self.num, self.stage = task, num, stage
+        self.parameters = task.card.stage(stage).parameters
+        self.seeds = np.zeros(num, dtype=np.int64)
+        self.number = np.full(num, -1, dtype=np.int64)
+        self.time = np.zeros(num, dtype=np.int64)
+        self.state: tuple[Array, ...] | None = None
+
+    def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
+        self.seeds[which] = seeds
+        self.number[which] = -1
+
+    def start(self, which: NDArray[np.int64]) -> None:
+        self.number[which] += 1
+        self.time[which] = 0
+        draw = Draw(self.task.card.label, self.stage, self.seeds[which], self.number[which])
+        fresh = self.task.initial(draw, **self.parameters)
+        if self.state is None:
+            shapes = ((self.num, *part.shape[1:]) for part in fresh)
+            self.state = tuple(
+                np.zeros(shape, part.dtype) for shape, part in zip(shapes, fresh, strict=True)
+            )
+        if len(which) == self.num:
+            self.state = fresh
+            return
+        merged = tuple(part.copy() for part in self.state)  # a step may hand its input on
+        for part, new in zip(merged, fresh, strict=True):
+            part[which] = new
+        self.state = type(self.state)._make(merged) if hasattr(self.state, "_make") else merged
+
+    def observe(self) -> Array:
+        return self.task.observe(self.state or ())
+
+    def trial(self) -> NDArray[np.int64]:
+        return self.number.copy()
+
+    def step(self, action: Array) -> Outcome:
+        draw = Draw(self.task.card.label, self.stage, self.seeds, self.number, 1, self.time)
+        self.state, reward, terminated = self.task.step(
+            self.state or (), action, draw, **self.parameters
+        )
+        self.time = self.time + 1
+        return Outcome(reward, terminated, {})
