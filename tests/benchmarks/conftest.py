@@ -1,0 +1,47 @@
+"""The one way in which a benchmark compares two sides."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+ROUNDS = 15
+
+
+@pytest.fixture
+def compare(benchmark):
+    """Return a function that times two sides interleaved and records their ratio.
+
+    The ratio is min(reference) / min(work): above 1, the work is the faster side. The spread is
+    the middle half of the ratios of neighbouring rounds, so that both sides saw the same machine.
+    """
+
+    def run(
+        name: str,
+        work: Callable[[], object],
+        reference: Callable[[], object],
+        *,
+        target: float,
+        rounds: int = ROUNDS,
+    ) -> float:
+        work()  # warm caches on both sides
+        reference()
+        times: list[float] = []
+
+        def measured() -> None:
+            begin = time.perf_counter()
+            reference()
+            times.append(time.perf_counter() - begin)
+
+        benchmark.pedantic(work, setup=measured, rounds=rounds, iterations=1)
+        ours = benchmark.stats.stats.data
+        ratio = min(times) / min(ours)
+        paired = [r / w for r, w in zip(times, ours, strict=True)]
+        low, _, high = statistics.quantiles(paired, n=4)
+        benchmark.extra_info.update(name=name, ratio=ratio, target=target, spread=[low, high])
+        return ratio
+
+    return run
