@@ -14,6 +14,7 @@
     │   ├── MissingData      a recorded data set is not in the cache
     │   └── CorruptData      a file is not the one that was published
     ├── CorruptResult        a result file that cannot be read
+    ├── NoResults            a folder without a single result
     └── UnwritableFolder     a folder that cannot be written
 
 Every message names the thing, the value and the cure.
@@ -33,6 +34,7 @@ __all__ = [
     "MissingExtra",
     "NeurotasksError",
     "NoIdealObserver",
+    "NoResults",
     "NonCausalAgent",
     "UnknownStage",
     "UnknownTask",
@@ -100,6 +102,10 @@ class CorruptData(DataError, ValueError):
 
 class CorruptResult(NeurotasksError, ValueError):
     """A result file that cannot be read."""
+
+
+class NoResults(NeurotasksError, FileNotFoundError):
+    """A folder without a single result."""
 
 
 class UnwritableFolder(NeurotasksError, OSError):

@@ -90,7 +90,8 @@ def task_class(task_id: str) -> type[Task]:
     name = task_id if task_id.startswith(f"{NAMESPACE}/") else f"{NAMESPACE}/{task_id}"
     if name in _tasks:
         return _tasks[name]
-    near = difflib.get_close_matches(name, _tasks, n=3, cutoff=0.5)
+    labels = [task.removeprefix(f"{NAMESPACE}/") for task in _tasks]
+    near = difflib.get_close_matches(name.removeprefix(f"{NAMESPACE}/"), labels, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`neurotasks list` shows all ids."
     raise UnknownTask(f"no task has the id {task_id!r}; {hint}")
 

@@ -215,6 +215,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # a temporary file is private, what others read is not
         Path(temporary).replace(path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)

@@ -96,6 +96,11 @@ def _hash(text: str, bits: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> (64 - bits)
 
 
+def _numbers(first: Array, count: int) -> Array:
+    """Return count consecutive integers from each first one, (S,) to (S, count)."""
+    return first[:, None] + np.arange(count)
+
+
 @dataclass(frozen=True)
 class Draw:
     """The randomness of some trials of a task.
@@ -127,8 +132,10 @@ class Draw:
 
     def __post_init__(self) -> None:
         """Bring seeds and first trials into one shape."""
-        seeds = np.atleast_1d(np.asarray(self.seeds, dtype=np.int64))
-        first = np.broadcast_to(np.asarray(self.first, dtype=np.int64), seeds.shape)
+        seeds = np.asarray(self.seeds, dtype=np.int64).reshape(-1)
+        first = np.asarray(self.first, dtype=np.int64)
+        if first.shape != seeds.shape:
+            first = np.broadcast_to(first, seeds.shape)
         object.__setattr__(self, "seeds", seeds)
         object.__setattr__(self, "first", first)
 
@@ -140,8 +147,7 @@ class Draw:
     @property
     def trials(self) -> Array:
         """The number of each trial, (B,) int64."""
-        numbers = (self.first[:, None] + np.arange(self.count)).reshape(-1)
-        return self.asarray(numbers)
+        return self.asarray(_numbers(self.first, self.count).reshape(-1))
 
     def asarray(self, values: Any) -> Array:
         """Return values as an array of this draw's namespace on its device."""
@@ -164,34 +170,38 @@ class Draw:
         total = self.count * n
         out = np.empty((len(self.seeds), total), dtype=np.uint64)
         mask = (1 << 64) - 1
+        bits = np.random.Philox(0)
+        state: Any = bits.state  # to set it costs a sixth of a new generator
+        words = state["state"]
         for row, (seed, first) in enumerate(zip(self.seeds, self.first, strict=True)):
             block, lane = divmod(int(first) * n, 4)
             # NumPy counts up before it writes a block, with the carry running through all words.
             start = (block | (label & mask) << 192) - 1
-            counter = [(start >> shift) & mask for shift in (0, 64, 128, 192)]
-            bits = np.random.Philox(
-                key=np.array([int(seed), key & mask], dtype=np.uint64),
-                counter=np.array(counter, dtype=np.uint64),
-            )
+            words["counter"][:] = [(start >> shift) & mask for shift in (0, 64, 128, 192)]
+            words["key"][:] = int(seed), key & mask
+            bits.state = state
             out[row] = bits.random_raw(lane + total)[lane:]
         return out.view(np.int64).reshape(self.size, n)
 
     def _words_of_arrays(self, n: int, key: int, label: int) -> Array:
-        xp, total = self.xp, self.count * n
-        start = self.first * n
-        blocks = (total + 3) // 4 + 1  # one more, as a trial may begin inside a block
-        if np.all(start % 4 == 0):
-            blocks = (total + 3) // 4
-        counter = self.asarray((start // 4)[:, None] + np.arange(blocks))  # (S, blocks)
-        step = 0 if self.step is None else xp.reshape(self.step, (-1, 1)) + 1
+        xp = self.xp
+        seeds, first, count, step = self.seeds, self.first, self.count, 0
+        if self.step is not None:  # every trial has a step, hence a row of counters, of its own
+            seeds, first, count = np.repeat(seeds, count), _numbers(first, count).reshape(-1), 1
+            step = xp.reshape(self.step, (-1, 1)) + 1
+        start, total = first * n, count * n
+        lane = start % 4  # a trial may begin inside a block
+        blocks = (total + 3 + int(lane.max(initial=0))) // 4
+        counter = self.asarray(_numbers(start // 4, blocks))  # (S, blocks)
         zero = counter * 0
-        seeds = self.asarray(self.seeds[:, None])
-        words = philox((counter, zero + step, zero, zero + label), (seeds, key))
-        flat = xp.reshape(xp.stack(words, axis=-1), (len(self.seeds), blocks * 4))
-        if np.all(start % 4 == 0):
+        words = philox(
+            (counter, zero + step, zero, zero + label), (self.asarray(seeds[:, None]), key)
+        )
+        flat = xp.reshape(xp.stack(words, axis=-1), (len(seeds), blocks * 4))
+        if not lane.any():
             return xp.reshape(flat[:, :total], (self.size, n))
-        rows = np.arange(len(self.seeds))[:, None] * (blocks * 4) + (start % 4)[:, None]
-        index = self.asarray((rows + np.arange(total)).reshape(-1))
+        rows = np.arange(len(seeds)) * (blocks * 4) + lane
+        index = self.asarray(_numbers(rows, total).reshape(-1))
         return xp.reshape(xp.take(xp.reshape(flat, (-1,)), index), (self.size, n))
 
     def _halves(self, words: Array) -> Array:

@@ -23,7 +23,17 @@ from neurotasks.card import TaskCard
 from neurotasks.errors import NoIdealObserver, UnknownStage
 from neurotasks.rng import STAGES, Draw, check_seed
 
-__all__ = ["Batch", "ControlTask", "Experience", "State", "StreamTask", "Task", "TrialTask", "rows"]
+__all__ = [
+    "Batch",
+    "ControlTask",
+    "Experience",
+    "State",
+    "StreamTask",
+    "Task",
+    "TrialTask",
+    "rows",
+    "split_of",
+]
 
 State: TypeAlias = tuple[Array, ...]
 """The state of B worlds of a control task: arrays whose first axis is B."""
@@ -301,6 +311,18 @@ def rows(draw: Draw, n: int) -> Array:
         b = (order[:, 1] * n).astype(np.int64)
         trials = (a[:, None] * trials + b[:, None]) % n
     return trials.reshape(-1)
+
+
+def split_of(draw: Draw, card: TaskCard) -> str:
+    """Return which split of recorded data a draw shows; the shifted trials are those of the test.
+
+    Raises:
+        UnknownStage: The card has no such split.
+    """
+    name = draw.split or draw.stage
+    name = "test" if name == "shift" else name
+    split_size(card, name)
+    return name
 
 
 @lru_cache(maxsize=16)

@@ -119,24 +119,22 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
                 ended and nobody has reset it.
         """
         answer = check_action(self.single_action_space, actions, (self.num_envs,))
-        stale = self._done.any()
-        if stale and self.autoreset_mode == AutoresetMode.DISABLED:
+        begun = self._done.nonzero()[0]
+        if len(begun) and self.autoreset_mode == AutoresetMode.DISABLED:
             raise InvalidAction(
-                f"world {int(np.flatnonzero(self._done)[0])} has ended; "
+                f"world {begun[0]} has ended; "
                 "call reset(options={'reset_mask': ...}) for it first"
             )
-        begun = np.flatnonzero(self._done) if stale else None
-        outcome = self._worlds.step(answer)
+        reward, terminated, columns = self._worlds.step(answer)
         self._elapsed += 1
-        reward, terminated = outcome.reward, outcome.terminated
+        if len(begun):  # these only begin their next trial in this call
+            self._start(begun)
+            reward[begun], terminated[begun] = 0.0, False
         if self.max_episode_steps is None:
             truncated = np.zeros(self.num_envs, dtype=np.bool_)
         else:
             truncated = self._elapsed >= self.max_episode_steps
-        info = self._info(outcome.info)
-        if begun is not None:  # these only begin their next trial in this call
-            self._start(begun)
-            reward[begun], terminated[begun], truncated[begun] = 0.0, False, False
+        info = self._info(columns)
         self._done = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
             self._start_ended(info)

@@ -7,8 +7,7 @@ how many worlds stand beside it, nor on when they were reset.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -17,16 +16,16 @@ from numpy.typing import NDArray
 from neurotasks.arrays import Array
 from neurotasks.errors import InvalidAction
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, ControlTask, StreamTask, Task, TrialTask
+from neurotasks.task import Batch, ControlTask, State, StreamTask, Task, TrialTask
 
 __all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
 
 _BUFFER_BYTES = 4 << 20  # of trials drawn ahead
 _BUFFER_TRIALS = 64
+_BUFFER_STATES = 256
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a step brings to N worlds: rewards, ends, and facts for the info dictionary."""
 
     reward: NDArray[np.float64]
@@ -182,48 +181,72 @@ class _TrialWorlds:
 
 
 class _ControlWorlds:
-    """Worlds of a control task."""
+    """Worlds of a control task: first states are drawn ahead, in blocks of `ahead`.
+
+    Among many worlds some begin an episode in nearly every step, and drawing a few first states
+    takes almost as long as drawing thousands.
+    """
 
     def __init__(self, task: ControlTask, num: int, stage: str) -> None:
         self.task, self.num, self.stage = task, num, stage
         self.parameters = task.card.stage(stage).parameters
         self.seeds = np.zeros(num, dtype=np.int64)
-        self.number = np.full(num, -1, dtype=np.int64)
+        self.number = np.full(num, -1, dtype=np.int64)  # of the running episode
+        self.first = np.zeros(num, dtype=np.int64)  # number of the first episode drawn ahead
         self.time = np.zeros(num, dtype=np.int64)
-        self.state: tuple[Array, ...] | None = None
+        # One draw for all steps: it looks at these arrays, which change in place.
+        self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
+        self.state = task.initial(Draw(task.card.label, stage, self.seeds), **self.parameters)
+        size = sum(part.nbytes for part in self.state)
+        self.ahead = int(np.clip(_BUFFER_BYTES // max(size, 1), 1, _BUFFER_STATES))
+        self.fresh = [  # (N, ahead, ...) each
+            np.empty((num, self.ahead, *part.shape[1:]), part.dtype) for part in self.state
+        ]
 
     def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
         self.seeds[which] = seeds
         self.number[which] = -1
+        self.first[which] = -self.ahead  # nothing is drawn yet
 
     def start(self, which: NDArray[np.int64]) -> None:
-        self.number[which] += 1
+        number = self.number[which] + 1
+        self.number[which] = number
         self.time[which] = 0
-        draw = Draw(self.task.card.label, self.stage, self.seeds[which], self.number[which])
-        fresh = self.task.initial(draw, **self.parameters)
-        if self.state is None:
-            shapes = ((self.num, *part.shape[1:]) for part in fresh)
-            self.state = tuple(
-                np.zeros(shape, part.dtype) for shape, part in zip(shapes, fresh, strict=True)
-            )
-        if len(which) == self.num:
-            self.state = fresh
-            return
-        merged = tuple(part.copy() for part in self.state)  # a step may hand its input on
-        for part, new in zip(merged, fresh, strict=True):
-            part[which] = new
-        self.state = type(self.state)._make(merged) if hasattr(self.state, "_make") else merged
+        slot = number - self.first[which]
+        if slot.max() >= self.ahead:
+            self._fill()
+            slot = number - self.first[which]
+        # Into copies, because a step may hand parts of the old state on.
+        merged = [part.copy(order="K") for part in self.state]
+        for part, fresh in zip(merged, self.fresh, strict=True):
+            part[which] = fresh[which, slot]
+        self.state = _like(self.state, merged)
+
+    def _fill(self) -> None:
+        """Draw the first states of all worlds that have used up more than half of theirs."""
+        which = np.flatnonzero(self.number - self.first > self.ahead // 2)
+        first = self.number[which]
+        draw = Draw(self.task.card.label, self.stage, self.seeds[which], first, self.ahead)
+        states = self.task.initial(draw, **self.parameters)
+        for fresh, part in zip(self.fresh, states, strict=True):
+            fresh[which] = part.reshape(len(which), *fresh.shape[1:])
+        self.first[which] = first
 
     def observe(self) -> Array:
-        return self.task.observe(self.state or ())
+        return self.task.observe(self.state)
 
     def trial(self) -> NDArray[np.int64]:
         return self.number.copy()
 
     def step(self, action: Array) -> Outcome:
-        draw = Draw(self.task.card.label, self.stage, self.seeds, self.number, 1, self.time)
         self.state, reward, terminated = self.task.step(
-            self.state or (), action, draw, **self.parameters
+            self.state, action, self.draw, **self.parameters
         )
-        self.time = self.time + 1
+        self.time += 1
         return Outcome(reward, terminated, {})
+
+
+def _like(state: State, parts: list[Array]) -> State:
+    """Return parts as a tuple of the state's own type."""
+    make = getattr(type(state), "_make", tuple)  # a named tuple has a constructor from a sequence
+    return make(parts)

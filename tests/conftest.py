@@ -17,3 +17,16 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no recorded data at {REAL_DATA}: set NEUROTASKS_REAL_DATA to their folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def recorded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that holds every recorded data set at hand, and use it in this session."""
+    from neurotasks import sources  # noqa: PLC0415 - tests of other folders do not need it
+
+    cache = Path(os.environ.get("NEUROTASKS_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
+    os.environ["NEUROTASKS_DATA"] = str(cache)
+    if REAL_DATA.is_dir():
+        for source in sources.all_sources():
+            source.add([REAL_DATA])
+    return cache

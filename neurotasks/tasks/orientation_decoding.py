@@ -58,8 +58,20 @@ CARD = TaskCard(
     chance_source="any constant answer, exact",
     steps=1,
     stages={
-        "test": Stage(trials=4000, chance=45.0, ceiling=5.0, parameters={"contrast": 1.0}),
-        "shift": Stage(trials=4000, chance=45.0, ceiling=10.0, parameters={"contrast": 0.15}),
+        "test": Stage(
+            trials=4000,
+            chance=45.0,
+            ceiling=4.767,
+            ceiling_error=0.008,
+            parameters={"contrast": 1.0},
+        ),
+        "shift": Stage(
+            trials=4000,
+            chance=45.0,
+            ceiling=8.663,
+            ceiling_error=0.017,
+            parameters={"contrast": 0.15},
+        ),
     },
     splits={"train": 20_000, "validation": 4_000, "test": 4_000},
     licence="generated; MIT",
@@ -72,7 +84,7 @@ CARD = TaskCard(
 class OrientationDecoding(TrialTask):
     """The generated population."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (NEURONS,), np.float32)
+    observation_space = spaces.Box(-100.0, 100.0, (NEURONS,), np.float32)
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def generate(self, draw: Draw, *, contrast: float) -> Batch:

@@ -1,0 +1,65 @@
+# Each target sets up what it needs; on a fresh machine Python 3.11 or newer is enough.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS := 1
+BENCH := $(BIN)/pytest tests/benchmarks -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-columns=min,median
+
+.PHONY: setup demo real test lint bench bench-check scores docs clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
+	touch $@
+
+setup: $(READY)  ## everything into .venv
+
+demo: $(READY)  ## all five families at the quick budget on the CPU, then the board
+	$(BIN)/python -m baselines run --budget quick --device cpu --data embedded --out runs/demo
+	$(BIN)/python -m leaderboard build --results runs/demo --out site
+	$(BIN)/python -m leaderboard rank --results runs/demo
+	@echo "The pages are in site/: open site/index.html"
+
+real: $(READY)  ## the tasks on recorded data found in the cache, at the full budget
+	$(BIN)/neurotasks data status
+	$(BIN)/python -m baselines run --budget full --data recorded --out runs/real
+	$(BIN)/python -m baselines run --budget full --task "CartPole*" --out runs/real
+	$(BIN)/python -m baselines run --budget full --task "ContinualDigits*" --out runs/real
+	$(BIN)/python -m leaderboard build --results runs/real --out site/real
+	$(BIN)/python -m leaderboard rank --results runs/real
+
+test: $(READY)  ## scores and speeds hold, then all tests
+	$(MAKE) --no-print-directory scores
+	$(MAKE) --no-print-directory bench-check
+	$(BIN)/pytest
+
+scores: $(READY)  ## rerun the quick reference results; fail when a score leaves its interval
+	$(BIN)/python -m baselines check --fast
+
+bench: $(READY)  ## all benchmarks: benchmarks.json and a table
+	$(BENCH) --benchmark-json=benchmarks.json
+	$(BIN)/python tests/benchmarks/report.py benchmarks.json --against tests/benchmarks/committed.json
+
+bench-check: $(READY)  ## fail when a ratio is 1.5 times below the committed one, twice in a row
+	@mkdir -p runs
+	$(BENCH) --benchmark-json=runs/bench.json > runs/bench.log || { cat runs/bench.log; exit 1; }
+	@$(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json --again runs/again.txt \
+	|| { echo "once more:"; xargs -a runs/again.txt -d '\n' $(BIN)/pytest -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-json=runs/bench.json > runs/bench.log \
+	&& $(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json; }
+
+lint: $(READY)  ## format, rules, types, directions, the wheel's contents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	rm -rf dist && $(BIN)/python -m build --quiet --wheel && $(BIN)/check-wheel-contents dist/*.whl
+
+docs: $(READY)  ## the course map and a page for each task, from the cards
+	$(BIN)/python docs/build.py
+
+clean:  ## what can be made again
+	rm -rf $(VENV) runs site dist benchmarks.json

@@ -1,0 +1,1 @@
+"""Learners: one file per family of algorithms, each a `Learner` of neurotasks."""

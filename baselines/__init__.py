@@ -1,0 +1,1 @@
+"""Who is run on what: recipes, the runner, and committed reference results."""

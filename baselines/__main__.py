@@ -1,0 +1,150 @@
+"""The command `python -m baselines`: run recipes, list them, check the reference results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from baselines.check import REFERENCE, check
+from baselines.recipes import BUDGETS, RECIPES
+from baselines.runner import Outcome, Run, plan, run_all
+from neurotasks import cards
+from neurotasks.errors import NeurotasksError
+from neurotasks.scores import interval
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (NeurotasksError, ValueError) as error:
+        print(f"baselines: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("baselines: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="train and evaluate; what is done already is kept")
+    _select(run)
+    run.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
+    run.add_argument("--budget", choices=BUDGETS, default="quick")
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    run.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes side by side")
+    run.add_argument("--out", type=Path, required=True, help="folder of the results")
+    run.add_argument(
+        "--data",
+        choices=("any", "embedded", "recorded"),
+        default="any",
+        help="only tasks that work offline at once, or only those on recorded data",
+    )
+    run.set_defaults(run=_run)
+    listing = commands.add_parser("list", help="list which agent runs on which task")
+    _select(listing)
+    listing.set_defaults(run=_list)
+    checking = commands.add_parser(
+        "check", help="rerun the committed reference results; fail when a score leaves its interval"
+    )
+    _select(checking)
+    checking.add_argument("--fast", action="store_true", help="only what takes seconds, as CI does")
+    checking.add_argument("--reference", type=Path, default=REFERENCE)
+    checking.add_argument("--jobs", type=int, default=os.cpu_count())
+    checking.set_defaults(run=_check)
+    return parser
+
+
+def _select(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="*", metavar="GLOB", help="tasks, such as 'Continual*'")
+    parser.add_argument("--agent", default="*", metavar="GLOB", help="agents, such as 'mlp'")
+
+
+def _run(options: argparse.Namespace) -> int:
+    runs = plan(
+        task=options.task,
+        agent=options.agent,
+        seeds=options.seeds,
+        budget=options.budget,
+        device=options.device,
+        out=options.out,
+    )
+    recorded = {card.label for card in cards() if card.data == "recorded"}
+    if options.data != "any":
+        wanted = options.data == "recorded"
+        runs = [run for run in runs if (run.task in recorded) == wanted]
+    outcomes = _watch(runs, options.jobs)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        name = f"{outcome.run.agent} on {outcome.run.task}"
+        print(f"baselines: {name} failed: {outcome.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _watch(runs: Sequence[Run], jobs: int) -> list[Outcome]:
+    """Run, show how far it is, and print a line for each run that ends."""
+    console = Console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    outcomes = []
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("runs", total=len(runs))
+        for outcome in run_all(runs, jobs):
+            outcomes.append(outcome)
+            progress.console.print(_line(outcome), highlight=False, markup=False)
+            progress.advance(bar)
+    return outcomes
+
+
+def _line(outcome: Outcome) -> str:
+    head = f"{outcome.run.task:34} {outcome.run.agent:14}"
+    if outcome.result is None:
+        return f"{head} failed"
+    score = interval(outcome.result.stages["test"].score)
+    raw = interval(outcome.result.stages["test"].raw).mean
+    kept = "" if outcome.fresh else "  (kept)"
+    ends = f"[{score.low:6.3f}, {score.high:6.3f}]"
+    seconds = f"{outcome.result.seconds:6.1f} s"
+    return f"{head} score {score.mean:6.3f} {ends}  raw {raw:8.4g}  {seconds}{kept}"
+
+
+def _list(options: argparse.Namespace) -> int:
+    runs = plan(
+        task=options.task, agent=options.agent, seeds=1, budget="quick", device="cpu", out=Path()
+    )
+    table = Table("task", "agent", "samples smoke", "quick", "full", box=None)
+    for run in runs:
+        recipe = next(r for r in RECIPES if r.name == run.agent and r.fits_label(run.task))
+        counts = (f"{recipe.samples[budget]:,}" for budget in BUDGETS)
+        table.add_row(run.task, run.agent, *counts)
+    Console().print(table)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    moved = check(
+        options.reference,
+        task=options.task,
+        agent=options.agent,
+        fast=options.fast,
+        jobs=options.jobs,
+        say=print,
+    )
+    return 1 if moved else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The regression check of scores: rerun committed results and compare.
+
+A committed result is a mean over n seeds with Student's interval. A rerun of the same recipe and
+seeds must land inside the interval in which the mean of n new seeds would land: it is wider by the
+square root of two, as the rerun varies too. Where the reference has no spread (the trivial answer
+on a fixed test set), half a percent of the scale is allowed for other machines' rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from baselines.runner import Outcome, Run, run_all
+from neurotasks import load
+from neurotasks.results import Result, read_results
+from neurotasks.scores import interval
+
+__all__ = ["REFERENCE", "allowed", "check"]
+
+REFERENCE = Path(__file__).parent / "results"
+FAST_SECONDS = 6.0
+_ROUNDING = 0.005
+
+
+def allowed(reference: Result, stage: str) -> tuple[float, float]:
+    """Return the interval that a rerun's mean score must land in."""
+    found = interval(reference.stages[stage].score)
+    half = math.sqrt(2.0) * (found.high - found.mean) + _ROUNDING
+    return found.mean - half, found.mean + half
+
+
+def check(
+    folder: Path,
+    *,
+    task: str,
+    agent: str,
+    fast: bool,
+    jobs: int,
+    say: Callable[[str], object],
+) -> list[str]:
+    """Rerun reference results and return what moved, a line each.
+
+    Args:
+        folder: The reference results.
+        task: Glob of task labels.
+        agent: Glob of agent names.
+        fast: Only results that took at most `FAST_SECONDS` on embedded or generated data.
+        jobs: Processes side by side.
+        say: Told how each comparison ended.
+
+    Raises:
+        ValueError: No reference matches.
+    """
+    chosen = [
+        result
+        for result in read_results(folder)
+        if fnmatchcase(_label(result), task)
+        and fnmatchcase(result.agent, agent)
+        and not (fast and not _is_fast(result))
+    ]
+    if not chosen:
+        raise ValueError(f"no reference result in {folder} matches {task!r} and {agent!r}")
+    known = {(_label(result), result.agent): result for result in chosen}
+    moved = []
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = [
+            Run(*key, r.seeds, str(r.config["budget"]), "cpu", Path(temporary))
+            for key, r in known.items()
+        ]
+        for outcome in run_all(runs, jobs):
+            key = (outcome.run.task, outcome.run.agent)
+            lines = _compare(known[key], outcome)
+            say(f"{'moved' if lines else 'holds'}  {key[0]:34} {key[1]}")
+            moved += lines
+    for line in moved:
+        say(line)
+    return moved
+
+
+def _compare(reference: Result, outcome: Outcome) -> list[str]:
+    name = f"{outcome.run.agent} on {outcome.run.task}"
+    if outcome.result is None:
+        return [f"{name} failed: {outcome.error}"]
+    lines = []
+    if outcome.result.card != reference.card:
+        lines.append(
+            f"{name}: the card has changed; raise the task's version, or run the reference anew"
+        )
+    for stage in reference.stages:
+        low, high = allowed(reference, stage)
+        mean = interval(outcome.result.stages[stage].score).mean
+        if not low <= mean <= high:
+            lines.append(f"{name}, {stage}: score {mean:.4f} left [{low:.4f}, {high:.4f}]")
+    return lines
+
+
+def _label(result: Result) -> str:
+    return load(result.task).card.label
+
+
+def _is_fast(result: Result) -> bool:
+    return result.seconds <= FAST_SECONDS and load(result.task).card.data != "recorded"

@@ -1,0 +1,115 @@
+"""The command line of the board: `build` writes pages, `rank` prints the ranking."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+import neurotasks
+from leaderboard.collect import Board, Row, Table, collect, read
+from leaderboard.figures import text
+from leaderboard.numbers import count
+from leaderboard.pages import build
+from leaderboard.summary import by_topic
+from neurotasks.errors import NeurotasksError
+from neurotasks.results import write_atomically
+
+__all__ = ["main"]
+
+_FAILED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 2 after an error told on one line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "build" and options.out.resolve().is_relative_to(
+        options.results.resolve()
+    ):
+        parser.error(
+            f"--out {options.out} lies in --results {options.results}, so that the next build "
+            "would read this one's files: choose a folder outside"
+        )
+    try:
+        board = collect(read(options.results), neurotasks.cards())
+        if options.command == "build":
+            _build(board, options.title, options.out)
+        else:
+            _rank(board)
+    except (NeurotasksError, OSError) as error:
+        print(" ".join(f"leaderboard: {error}".split()), file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m leaderboard", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    pages = commands.add_parser("build", help="write static pages")
+    pages.add_argument("--out", type=Path, default=Path("site"), help="folder of the pages")
+    pages.add_argument("--title", default="neurotasks leaderboard", help="title of the board")
+    rank = commands.add_parser("rank", help="print the ranking")
+    for command in (pages, rank):
+        command.add_argument(
+            "--results", type=Path, required=True, help="folder of the result files"
+        )
+    return parser
+
+
+def _build(board: Board, title: str, out: Path) -> None:
+    """Render everything, then write: an error before leaves the folder as it was.
+
+    The index comes last, so that a killed build leaves no link to a page that is not there.
+    """
+    site = build(board, title)
+    for name in sorted(site, key=lambda name: (name == "index.html", name)):
+        write_atomically(out / name, site[name])
+    print(f"{len(board.records)} results on {len(site)} files: open {out / 'index.html'}")
+
+
+def _rank(board: Board) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    for topic, tables in by_topic(board.tables).items():
+        ranked = [table for table in tables if table.rows]
+        if ranked:
+            console.print(f"\n{topic.upper()}")
+        for table in ranked:
+            console.print(_grid(table))
+    for record in board.unknown:
+        console.print(f"not ranked, {record.result.task} is not registered: {record.path}")
+    for table in board.tables:
+        for row in table.earlier:
+            console.print(f"not ranked, of an earlier {table.card.label}: {row.record.path}")
+
+
+def _grid(table: Table) -> Grid:
+    metric = table.card.metric
+    grid = Grid(title=Text(table.card.label, style="bold"), title_justify="left", box=None)
+    for name in ("rank", "agent", "score", "shift", metric.unit, "seeds", "parameters"):
+        grid.add_column(name, justify="left" if name == "agent" else "right")
+    for row in table.rows:
+        grid.add_row(*(Text(cell) for cell in _cells(row)))
+    return grid
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    shift = row.scores.get("shift")
+    return (
+        "" if row.rank is None else str(row.rank),
+        row.agent,
+        text(row.scores["test"]),
+        "" if shift is None else text(shift),
+        text(row.raws["test"]),
+        str(len(row.result.seeds)),
+        count(row.result.parameters),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Which plots the board draws, and what each says: from tables to `svg`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leaderboard.check import is_numbers
+from leaderboard.collect import Row, Table
+from leaderboard.numbers import mean_and_spread, plain
+from leaderboard.svg import Lane, Line, Mark, curve_plot, matrix_plot, score_plot
+from neurotasks.scores import Interval, interval
+
+__all__ = ["Curves", "Matrix", "curves", "matrices", "overview", "scores", "text"]
+
+_STYLES = 6  # colours and dashes of learning curves in the style sheet
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An accuracy matrix of one agent, the mean over its runs, and what follows from it."""
+
+    agent: str
+    plot: str
+    rows: tuple[tuple[str, ...], ...]
+    beside: tuple[tuple[str, Interval], ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The learning curves of one quantity: plot, legend, and where each run ended."""
+
+    name: str
+    plot: str
+    legend: tuple[tuple[int, str], ...]
+    rows: tuple[tuple[str, int, str, str], ...]
+
+
+def text(value: Interval) -> str:
+    """Return a mean with the half width of its interval."""
+    mean, spread = mean_and_spread(value)
+    return f"{mean} ± {spread}" if spread else mean
+
+
+def overview(tables: Iterable[Table]) -> str:
+    """Draw every task as a lane and every learned agent as a mark on it."""
+    lanes = []
+    for table in tables:
+        ranked = table.ranked
+        if not ranked:
+            continue
+        best = ranked[0]
+        marks = tuple(
+            Mark(
+                row.scores["test"].mean,
+                "best" if row is best else "agent",
+                "test",
+                f"{row.agent}: {text(row.scores['test'])}",
+            )
+            for row in reversed(ranked)
+        )
+        note = f"{best.agent} {text(best.scores['test'])}"
+        lanes.append(Lane(table.card.label, note, (marks,)))
+    if not lanes:
+        return ""
+    said = "; ".join(f"{lane.label}: best is {lane.note}" for lane in lanes)
+    return score_plot(
+        "overview", "Scores of all learned agents on all tasks", said, lanes,
+        ("chance", "ideal observer"),
+    )  # fmt: skip
+
+
+def scores(table: Table) -> str:
+    """Draw the runs, the mean and the interval of each agent in each stage of a task."""
+    lanes = [
+        Lane(
+            row.agent if row.rank is None else f"{row.rank}  {row.agent}",
+            "anchor" if row.is_anchor else text(row.scores["test"]),
+            tuple(_track(row, stage) for stage in row.scores),
+        )
+        for row in table.rows
+    ]
+    said = "; ".join(
+        f"{row.agent} {stage} {text(value)}"
+        for row in table.rows
+        for stage, value in row.scores.items()
+    )
+    test, unit = table.card.stages["test"], table.card.metric.unit
+    anchors = (f"chance, {plain(test.chance)}", f"ceiling, {plain(test.ceiling)} {unit}")
+    return score_plot("scores", f"Scores on {table.card.label}", said, lanes, anchors)
+
+
+def matrices(rows: Iterable[Row]) -> tuple[Matrix, ...]:
+    """Draw the accuracy matrix of each agent that has one."""
+    found: list[Matrix] = []
+    for row in rows:
+        extra = row.result.stages["test"].extra
+        if "matrix" not in extra:
+            continue
+        mean = np.mean(np.asarray(extra["matrix"], dtype=np.float64), axis=0)
+        final = ", ".join(plain(float(value), 2) for value in mean[-1])
+        plot = matrix_plot(
+            f"matrix-{len(found)}",
+            f"Accuracy of {row.agent} after each experience",
+            f"{len(mean)} experiences by {len(mean[0])} groups; after the last one: {final}",
+            mean.tolist(),
+        )
+        cells = tuple(tuple(f"{value:.2f}" for value in line) for line in mean)
+        found.append(Matrix(row.agent, plot, cells, _beside(row)))
+    return tuple(found)
+
+
+def curves(rows: Sequence[Row]) -> tuple[Curves, ...]:
+    """Draw the learning curves of a task, one plot for each quantity that an agent logged."""
+    names = sorted({name for row in rows for name in row.result.curves})
+    drawn = (_curves(number, name, rows) for number, name in enumerate(names))
+    return tuple(curve for curve in drawn if curve is not None)
+
+
+def _curves(number: int, name: str, rows: Sequence[Row]) -> Curves | None:
+    lines: list[Line] = []
+    ends: list[tuple[str, int, str, str]] = []
+    legend: list[tuple[int, str]] = []
+    for row in (row for row in rows if any(row.result.curves.get(name, ()))):
+        style = len(legend) % _STYLES
+        legend.append((style, row.agent))
+        for run, points in enumerate(row.result.curves[name], start=1):
+            pairs = tuple((float(x), float(y)) for x, y in points)
+            lines.append(Line(pairs, style, f"{row.agent}, run {run}"))
+            if pairs:
+                last = pairs[-1]
+                ends.append((row.agent, run, f"{last[0]:,.0f}", plain(last[1])))
+    if not lines:
+        return None
+    said = "; ".join(f"{agent} run {run} ends at {value}" for agent, run, _, value in ends)
+    plot = curve_plot(f"curve-{number}", f"Learning curves: {name}", said, lines)
+    return Curves(name, plot, tuple(legend), tuple(ends))
+
+
+def _track(row: Row, stage: str) -> tuple[Mark, ...]:
+    mean = row.scores[stage]
+    seeds = zip(row.result.seeds, row.result.stages[stage].score, strict=True)
+    runs = [
+        Mark(value, "seed", stage, f"{row.agent}, {stage}, seed {seed}: {plain(value, 3)}")
+        for seed, value in seeds
+    ]
+    title = f"{row.agent}, {stage}: {text(mean)}"
+    return (*runs, Mark(mean.mean, "mean", stage, title, mean.low, mean.high))
+
+
+def _beside(row: Row) -> tuple[tuple[str, Interval], ...]:
+    """Return what was measured beside the raw metric, where it is one number a run."""
+    extra: Any = row.result.stages["test"].extra
+    return tuple(
+        (name, interval(values))
+        for name, values in sorted(extra.items())
+        if is_numbers(values, len(row.result.seeds))
+    )

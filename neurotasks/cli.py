@@ -1,0 +1,156 @@
+"""The command `neurotasks`: list and show tasks, evaluate an agent, manage recorded data."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from neurotasks import sources
+from neurotasks.agent import Agent
+from neurotasks.card import TaskCard
+from neurotasks.errors import NeurotasksError
+from neurotasks.evaluate import evaluate
+from neurotasks.registry import find, load, task_class
+from neurotasks.scores import interval
+from neurotasks.task import Task
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; errors of ours are one line on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (NeurotasksError, ValueError) as error:
+        print(f"neurotasks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="neurotasks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="list the tasks")
+    listing.add_argument("pattern", nargs="?", default="*", help="a glob, such as 'Orientation*'")
+    listing.add_argument("--json", action="store_true", help="print the cards as JSON")
+    listing.set_defaults(run=_list)
+    show = commands.add_parser("show", help="show a task's card and description")
+    show.add_argument("task")
+    show.set_defaults(run=_show)
+    evaluation = commands.add_parser("evaluate", help="score an agent on a task")
+    evaluation.add_argument("task")
+    evaluation.add_argument(
+        "--agent",
+        default="trivial",
+        help="'trivial', 'ideal', or 'module:name' of an agent, or of a function that makes one",
+    )
+    evaluation.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
+    evaluation.add_argument("--stage", help="one stage alone; by default all public ones")
+    evaluation.set_defaults(run=_evaluate)
+    _add_data_commands(commands.add_parser("data", help="manage recorded data"))
+    return parser
+
+
+def _add_data_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    status = commands.add_parser("status", help="say which data sets are in the cache")
+    status.set_defaults(run=_data_status)
+    fetch = commands.add_parser("fetch", help="download data sets")
+    fetch.add_argument("name", nargs="+")
+    fetch.set_defaults(run=_data_fetch)
+    add = commands.add_parser("add", help="copy files that you have into the cache")
+    add.add_argument("name", help="the data set, or 'all' to look for every one in a folder")
+    add.add_argument("path", nargs="+", type=Path)
+    add.set_defaults(run=_data_add)
+
+
+def _list(options: argparse.Namespace) -> None:
+    cards = list(find(options.pattern))
+    if options.json:
+        print(json.dumps([card.to_dict() for card in cards], indent=1))
+        return
+    table = Table(box=None, header_style="bold")
+    for name in ("task", "topic", "chance", "ceiling", "unit", "data"):
+        table.add_column(name, no_wrap=name != "topic")
+    for card in cards:
+        test = card.stages["test"]
+        anchors = (f"{test.chance:.4g}", f"{test.ceiling:.4g}", card.metric.unit)
+        table.add_row(card.label, card.topic, *anchors, card.data)
+    Console().print(table)
+
+
+def _show(options: argparse.Namespace) -> None:
+    cls = task_class(options.task)
+    print(f"{cls.card.id}\n\n{_description(cls)}")
+    for name, value in cls.card.to_dict().items():
+        text = json.dumps(value) if isinstance(value, dict | list) else value
+        print(f"{name:16} {text}")
+
+
+def _description(cls: type[Task]) -> str:
+    return (sys.modules[cls.__module__].__doc__ or "").strip() + "\n"
+
+
+def _agents(options: argparse.Namespace, task: Task, stage: str) -> list[Agent]:
+    """Return one agent for each seed."""
+    if options.agent in ("trivial", "ideal"):
+        return [getattr(task, options.agent)(stage)] * options.seeds
+    module, _, name = options.agent.partition(":")
+    if not name:
+        raise ValueError(f"--agent is {options.agent!r}; give 'trivial', 'ideal' or 'module:name'")
+    sys.path.insert(0, "")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--agent {options.agent!r} cannot be imported: {error}") from error
+    return [found if hasattr(found, "act") else found() for _ in range(options.seeds)]
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    task = load(options.task)
+    card: TaskCard = task.card
+    table = Table("stage", f"{card.metric.name} ({card.metric.unit})", "score", "95 % interval")
+    for stage in [options.stage] if options.stage else card.evaluated:
+        agents = _agents(options, task, stage)
+        result = evaluate(task, agents, seeds=range(options.seeds), stages=[stage])[stage]
+        raw, score = interval(result.raw), interval(result.score)
+        ends = f"{score.low:.3f} to {score.high:.3f}"
+        table.add_row(stage, f"{raw.mean:.4g}", f"{score.mean:.3f}", ends)
+    Console().print(table)
+
+
+def _data_status(_: argparse.Namespace) -> None:
+    table = Table("data set", "file", "state", title=str(sources.cache_dir()))
+    for source in sources.all_sources():
+        for name, state in source.status().items():
+            table.add_row(source.name, name, state)
+    Console().print(table)
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    for name in options.name:
+        source = sources.get(name)
+        source.fetch()
+        print(f"{name}: {source.title} is in {source.folder}")
+
+
+def _data_add(options: argparse.Namespace) -> None:
+    chosen = sources.all_sources() if options.name == "all" else (sources.get(options.name),)
+    for source in chosen:
+        try:
+            added = source.add(options.path)
+        except NeurotasksError as error:
+            if options.name != "all":
+                raise
+            print(f"{source.name}: {error}")
+            continue
+        print(f"{source.name}: added {', '.join(added)}")

@@ -1,0 +1,144 @@
+"""Balance a pole on a cart: the first control problem of every course on reinforcement learning.
+
+What the subject sees: position (m) and velocity (m/s) of the cart, angle (rad) and angular velocity
+(rad/s) of the pole, as float32.
+
+What it may do: push the cart to the left (0) or to the right (1), with a fixed force, every 20 ms.
+
+How it is scored: 1 for every step, the last one included; the mean return of an episode.
+
+When it ends: when the pole leans by more than 12 degrees, when the cart is 2.4 m from the middle,
+or after 500 steps.
+
+Chance and ceiling: chance is a fair coin; always pushing one way is worse. The ceiling is the time
+limit, 500. A linear feedback controller attains it from every start. In stage "shift" the pole is
+twice as long and the force a third weaker, so that a policy that is fitted to one cart must hold
+another.
+
+Source: Barto, Sutton, Anderson (1983), IEEE Transactions on Systems, Man, and Cybernetics 13:834;
+equations without friction after Florian (2007), "Correct equations for the dynamics of the
+cart-pole system". Step by step the same numbers as Gymnasium's CartPole-v1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from neurotasks.agent import Agent, Policy, RandomPolicy
+from neurotasks.arrays import Array, namespace
+from neurotasks.card import Stage, TaskCard
+from neurotasks.metrics import RETURN
+from neurotasks.registry import register
+from neurotasks.rng import Draw
+from neurotasks.task import ControlTask
+
+GRAVITY = 9.8  # m/s^2
+POLE_MASS, TOTAL_MASS = 0.1, 0.1 + 1.0  # kg
+TAU = 0.02  # seconds between steps, integrated by Euler's explicit method
+MAX_POSITION = 2.4  # m
+MAX_ANGLE = 12 * 2 * math.pi / 360
+START = 0.05  # every number of the first state lies within this distance of 0
+GAIN = (0.5, 1.2, 12.0, 3.5)  # of the controller: position, velocity, angle, angular velocity
+
+CARD = TaskCard(
+    name="CartPole",
+    version=0,
+    form="control",
+    topic="reinforcement learning",
+    courses=("Neuromatch Academy Deep Learning, W3D4", "Bonn deep learning course"),
+    summary="Balance a pole on a cart by pushing the cart to the left or to the right.",
+    metric=RETURN,
+    ceiling="exact",
+    ceiling_source="the time limit of 500 steps; a linear controller attains it from every start",
+    chance_source="uniformly random pushes, 200,000 episodes; constant pushes are worse",
+    steps=500,
+    stages={
+        "test": Stage(
+            trials=1000,
+            chance=22.0,
+            chance_error=0.03,
+            ceiling=500.0,
+            parameters={"length": 0.5, "force": 10.0},
+        ),
+        "shift": Stage(
+            trials=1000,
+            chance=30.0,
+            chance_error=0.03,
+            ceiling=500.0,
+            parameters={"length": 1.0, "force": 6.0},
+        ),
+    },
+    splits={},
+    licence="generated; MIT",
+    citation="Barto, Sutton, Anderson (1983), IEEE Trans. Systems, Man, and Cybernetics 13:834",
+    tags=("control", "motor", "reinforcement learning"),
+)
+
+
+class Cart(NamedTuple):
+    """The state of B carts.
+
+    Attributes:
+        motion: (B, 4) float64: position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
+    """
+
+    motion: Array
+
+
+@register(CARD)
+class CartPole(ControlTask):
+    """Carts and their poles."""
+
+    _high = np.array([MAX_POSITION * 2, np.inf, MAX_ANGLE * 2, np.inf], dtype=np.float32)
+    observation_space = spaces.Box(-_high, _high, dtype=np.float32)
+    action_space = spaces.Discrete(2)
+
+    def initial(self, draw: Draw, *, length: float, force: float) -> Cart:  # noqa: ARG002
+        """Draw all four numbers close to 0."""
+        return Cart(draw.uniform("start", (4,), low=-START, high=START))
+
+    def observe(self, state: Cart) -> Array:  # type: ignore[override]
+        """Return the four numbers."""
+        xp = namespace(state.motion)
+        return xp.astype(state.motion, xp.float32)
+
+    def step(  # type: ignore[override]
+        self,
+        state: Cart,
+        action: Array,
+        draw: Draw,  # noqa: ARG002 - nothing is random but the start
+        *,
+        length: float,
+        force: float,
+    ) -> tuple[Cart, Array, Array]:
+        """Move carts and poles by one time step."""
+        xp = namespace(state.motion)
+        before = state.motion.T
+        _, velocity, angle, spin = before
+        lever = POLE_MASS * length / TOTAL_MASS
+        sine = xp.sin(angle)
+        sine2 = sine * sine
+        cosine = xp.sqrt(1.0 - sine2)  # a pole that stands has no negative one
+        drive = lever * (spin * spin * sine) + (action * (2.0 * force / TOTAL_MASS) - force / TOTAL_MASS)
+        inertia = lever * sine2 + (length * 4.0 / 3.0 - lever)
+        turn = (GRAVITY * sine - cosine * drive) / inertia
+        thrust = drive - lever * (turn * cosine)
+        motion = xp.reshape(xp.concat((velocity, thrust, spin, turn)), (4, -1))
+        motion *= TAU
+        motion += before
+        ended = (xp.abs(motion[0]) > MAX_POSITION) | (xp.abs(motion[2]) > MAX_ANGLE)
+        return Cart(motion.T), xp.ones_like(angle), ended
+
+    def trivial(self, stage: str = "test") -> Agent:
+        """Push at random."""
+        self.card.stage(stage)
+        return RandomPolicy(2)
+
+    def ideal(self, stage: str = "test") -> Agent:
+        """Push to the side to which cart and pole tend, weighted by the gains."""
+        self.card.stage(stage)
+        return Policy(lambda x: (np.asarray(x) @ np.array(GAIN, np.float32) > 0).astype(np.int64))

@@ -1,0 +1,99 @@
+"""The contract, over the registry: a new task is tested without a line here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurotasks
+from neurotasks import testing
+from neurotasks.errors import MissingData
+
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+CARDS = [card for card in neurotasks.cards() if not card.superseded_by]
+IDS = [card.label for card in CARDS]
+GENERATED = [card.label for card in CARDS if card.data == "generated"]
+
+
+@pytest.fixture(autouse=True)
+def _data(request):
+    """Skip a task on recorded data that are not at hand, saying which."""
+    label = request.node.callspec.params.get("label")
+    try:
+        if label:
+            testing.check_spaces(label)
+    except MissingData as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("label", IDS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        testing.check_gymnasium,
+        testing.check_spaces,
+        testing.check_generator,
+        testing.check_faces,
+        testing.check_vector,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_contract(check, label):
+    check(label)
+
+
+@pytest.mark.parametrize("label", IDS)
+def test_trivial_is_chance_and_ideal_is_the_ceiling(label):
+    testing.check_anchors(label)
+
+
+@pytest.mark.parametrize("label", GENERATED)
+def test_numpy_and_torch_draw_the_same_trials(label):
+    torch = pytest.importorskip("array_api_compat.torch")
+    testing.check_backends(label, torch)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("label", GENERATED)
+def test_the_gpu_draws_the_same_trials(label):
+    torch = pytest.importorskip("array_api_compat.torch")
+    task = neurotasks.load(label)
+    if task.card.form != "trial":
+        pytest.skip("control tasks are compared through their pure functions")
+    here, there = task.sample(64, 5), task.sample(64, 5, xp=torch, device="cuda")
+    np.testing.assert_allclose(here.x, there.x.cpu().numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("label", IDS)
+def test_golden_hash(label):
+    """A stream that moves is another task: raise its version."""
+    assert testing.golden(label) == GOLDEN.get(label), (
+        f"the trials of {label} differ from those of golden.json; if that is meant, raise the "
+        "task's version and write the new hash there"
+    )
+
+
+@pytest.mark.parametrize("label", IDS)
+def test_stable_baselines_checker(label):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    import gymnasium  # noqa: PLC0415
+
+    env = gymnasium.make(f"neurotasks/{label}").unwrapped
+    checker.check_env(env, warn=False)
+
+
+def test_golden_hashes_name_known_tasks_only():
+    assert set(GOLDEN) <= set(IDS)
+
+
+def test_two_processes_draw_the_same_trials():
+    code = "from neurotasks import testing; print(testing.golden('OrientationDecoding-v0'), end='')"
+    out = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert out.stdout == GOLDEN["OrientationDecoding-v0"]

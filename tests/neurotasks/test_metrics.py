@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurotasks.metrics import (
+    BITS_PER_SYMBOL,
+    CIRCULAR_ERROR,
+    RETURN,
+    correct,
+    forgetting,
+    orientation_error,
+    per_trial,
+    surprise,
+    transfer,
+)
+
+
+def unit(degrees):
+    angle = np.deg2rad(2 * np.asarray(degrees, dtype=np.float64))
+    return np.stack((np.cos(angle), np.sin(angle)), axis=-1)[None]
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "error"),
+    [(0, 0, 0), (10, 30, 20), (179, 1, 2), (0, 90, 90), (135, 45, 90), (100, 20, 80)],
+)
+@pytest.mark.parametrize("length", [1e-6, 1.0, 50.0])
+def test_orientation_error_meets_at_the_ends_and_ignores_length(answer, truth, error, length):
+    found = orientation_error(unit([answer]) * length, unit([truth]))
+    np.testing.assert_allclose(found, [[error]], atol=1e-6)
+
+
+def test_surprise_is_minus_log2_of_the_probability_given():
+    p = np.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]])
+    truth = np.array([[1, 2]])
+    np.testing.assert_allclose(surprise(np.log(p), truth), [[2.0, -np.log2(0.8)]])
+    np.testing.assert_allclose(surprise(np.log(p) + 700.0, truth), surprise(np.log(p), truth))
+
+
+def test_correct_and_the_mean_over_scored_steps():
+    values = correct(np.array([[1, 2, 3]]), np.array([[1, 0, 3]]))
+    np.testing.assert_array_equal(values, [[1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(per_trial(values, np.array([[True, True, False]])), [0.5])
+
+
+def test_directions():
+    assert (RETURN.sign, CIRCULAR_ERROR.sign, BITS_PER_SYMBOL.sign) == (1.0, -1.0, -1.0)
+
+
+# Worked by hand: three experiences, accuracy on each after each.
+MATRIX = np.array([[0.9, 0.3, 0.2], [0.6, 0.8, 0.4], [0.5, 0.85, 0.7]])
+
+
+def test_forgetting_takes_the_best_earlier_accuracy_and_may_be_negative():
+    assert forgetting(MATRIX) == pytest.approx(((0.9 - 0.5) + (0.8 - 0.85)) / 2)
+
+
+def test_transfer_backward_and_forward():
+    backward, forward = transfer(MATRIX, np.array([0.1, 0.1, 0.1]))
+    assert backward == pytest.approx(((0.5 - 0.9) + (0.85 - 0.8)) / 2)
+    assert forward == pytest.approx(((0.3 - 0.1) + (0.4 - 0.1)) / 2)
