@@ -96,7 +96,7 @@ class AvalancheLearner:
     strategy: str = "replay"
     network: str = "mlp"
     width: int = 128
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
     momentum: float = 0.9
     batch: int = 32
     memory: int = 200

@@ -64,7 +64,8 @@ class _Rows:
             raise TypeError(f"an estimator sees a Discrete or a Box space, not {self.space}")
         flat = x.reshape(*x.shape[:2], -1).astype(np.float32)
         if not self.floats:
-            return flat / np.maximum(self.space.high, 1).reshape(-1).astype(np.float32)
+            highest: NDArray[np.float32] = np.maximum(self.space.high, 1).astype(np.float32)
+            return flat / highest.reshape(-1)
         return ((flat - self.mean) / self.scale).astype(np.float32)
 
     def standardised(self, observation: Array) -> _Rows:

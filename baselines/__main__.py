@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from baselines.check import REFERENCE, check
-from baselines.recipes import BUDGETS, RECIPES
+from baselines.recipes import BUDGETS, recipe_of
 from baselines.runner import Outcome, Run, plan, run_all
-from neurotasks import cards
+from neurotasks import cards, load
 from neurotasks.errors import NeurotasksError
 from neurotasks.scores import interval
 
@@ -127,7 +127,7 @@ def _list(options: argparse.Namespace) -> int:
     )
     table = Table("task", "agent", "samples smoke", "quick", "full", box=None)
     for run in runs:
-        recipe = next(r for r in RECIPES if r.name == run.agent and r.fits_label(run.task))
+        recipe = recipe_of(run.agent, load(run.task).card)
         counts = (f"{recipe.samples[budget]:,}" for budget in BUDGETS)
         table.add_row(run.task, run.agent, *counts)
     Console().print(table)

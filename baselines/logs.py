@@ -61,4 +61,4 @@ class TensorBoardLog:
         if self._writer is not None:
             self._writer.close()
         self._seed += 1
-        self._writer = SummaryWriter(str(self.folder / f"seed{self._seed}"))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(self.folder / f"seed{self._seed}"))

@@ -10,17 +10,17 @@ import dataclasses
 import multiprocessing
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from baselines.recipes import RECIPES, Recipe, recipe_of
-from neurotasks import Budget, StreamTask, cards, load
+from neurotasks import Budget, StreamTask, find, load
 from neurotasks.agent import Agent, Learner
-from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, NeurotasksError
 from neurotasks.evaluate import evaluate, evaluate_stream
 from neurotasks.results import (
@@ -90,19 +90,16 @@ def plan(*, task: str, agent: str, seeds: int, budget: str, device: str, out: Pa
     Raises:
         ValueError: No recipe runs on such a task.
     """
-    from fnmatch import fnmatchcase  # noqa: PLC0415
-
     numbers = tuple(range(seeds))
+    names = tuple(dict.fromkeys(recipe.name for recipe in RECIPES))
     runs = [
-        Run(card.label, recipe.name, numbers, budget, device, out)
-        for card in cards()
-        for recipe in RECIPES
-        if recipe.fits(card)
-        and (fnmatchcase(card.label, task) or fnmatchcase(card.id, task))
-        and fnmatchcase(recipe.name, agent)
+        Run(card.label, name, numbers, budget, device, out)
+        for card in find(task)
+        for name in names
+        if fnmatchcase(name, agent) and any(r.name == name and r.fits(card) for r in RECIPES)
     ]
     if not runs:
-        known = ", ".join(dict.fromkeys(recipe.name for recipe in RECIPES))
+        known = ", ".join(names)
         raise ValueError(
             f"no agent that matches {agent!r} runs on a task that matches {task!r}; the agents are "
             f"{known}, and `neurotasks list` shows the tasks"
@@ -123,7 +120,7 @@ def is_done(run: Run) -> Result | None:
     same = (
         result.card == card.hash
         and result.seeds == run.seeds
-        and result.config == _config(recipe, run, card)
+        and result.config == _config(recipe, run)
     )
     return result if same else None
 
@@ -174,7 +171,7 @@ def execute(run: Run) -> Result:
         task=task.card.id,
         card=task.card.hash,
         agent=run.agent,
-        config=_config(recipe, run, task.card),
+        config=_config(recipe, run),
         seeds=run.seeds,
         stages=stages,
         parameters=int(getattr(agents[0], "parameters", 0)),
@@ -208,20 +205,21 @@ def _measure(
     return agents, stages
 
 
-def _config(recipe: Recipe, run: Run, card: TaskCard) -> dict[str, Any]:
+def _config(recipe: Recipe, run: Run) -> dict[str, Any]:
     """Return what the agent is told, as plain JSON types."""
-    del card
-    learner = recipe.learner(run.device)
-    told = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(learner).items()  # type: ignore[call-overload]
-    }
-    return {
-        "learner": type(learner).__name__,
-        "budget": run.budget,
-        "samples": recipe.samples[run.budget],
-        **told,
-    }
+    learner: Any = recipe.learner(run.device)
+    names = [f.name for f in dataclasses.fields(learner) if not f.name.startswith("_")]
+    told = {name: _plain(getattr(learner, name)) for name in names}
+    samples = recipe.samples[run.budget]
+    return {"learner": type(learner).__name__, "budget": run.budget, "samples": samples, **told}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
 def _commit() -> str:

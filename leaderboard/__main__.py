@@ -23,6 +23,7 @@ from neurotasks.results import write_atomically
 __all__ = ["main"]
 
 _FAILED = 2
+_WIDTH = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +76,8 @@ def _build(board: Board, title: str, out: Path) -> None:
 
 def _rank(board: Board) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:  # a log file or a pipe has no edge to wrap at
+        console.width = _WIDTH
     for topic, tables in by_topic(board.tables).items():
         ranked = [table for table in tables if table.rows]
         if ranked:
@@ -90,9 +93,10 @@ def _rank(board: Board) -> None:
 
 def _grid(table: Table) -> Grid:
     metric = table.card.metric
-    grid = Grid(title=Text(table.card.label, style="bold"), title_justify="left", box=None)
-    for name in ("rank", "agent", "score", "shift", metric.unit, "seeds", "parameters"):
-        grid.add_column(name, justify="left" if name == "agent" else "right")
+    title = f"{table.card.label}: {metric.name} in {metric.unit}, {metric.better} is better"
+    grid = Grid(title=Text(title), title_justify="left", box=None)
+    for name in ("rank", "agent", "score", "shift", "raw", "seeds", "parameters"):
+        grid.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for row in table.rows:
         grid.add_row(*(Text(cell) for cell in _cells(row)))
     return grid

@@ -8,9 +8,9 @@ from typing import Any
 
 from neurotasks.results import Result, StageResult
 
-__all__ = ["is_matrices", "is_numbers", "problem"]
+__all__ = ["STAGES", "is_matrices", "is_numbers", "problem"]
 
-_STAGES = ("test", "shift", "private")
+STAGES = ("test", "shift", "private")
 _TEXTS = ("task", "card", "agent", "energy_method", "hardware", "commit")
 _NUMBERS = ("parameters", "samples", "seconds", "cpu_seconds", "energy_kwh")
 _MAPPINGS = ("config", "versions", "curves")
@@ -76,8 +76,8 @@ def _seeds_problem(result: Result) -> str:
         return "seeds must be whole numbers, at least one"
     if len(set(result.seeds)) < runs:
         return "a seed stands twice in seeds"
-    if "test" not in result.stages or not set(result.stages) <= set(_STAGES):
-        return f"stages must hold 'test' and be among {_STAGES}"
+    if "test" not in result.stages or not set(result.stages) <= set(STAGES):
+        return f"stages must hold 'test' and be among {STAGES}"
     for name, stage in result.stages.items():
         if not is_numbers(stage.raw, runs) or not is_numbers(stage.score, runs):
             return f"in stage {name!r} raw and score must hold {runs} finite numbers, one a seed"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboard.check import problem
+from leaderboard.check import STAGES, problem
 from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, NoResults
 from neurotasks.results import Result, read_result
@@ -172,7 +172,8 @@ def _table(card: TaskCard, records: Sequence[Record]) -> Table:
 
 
 def _row(record: Record, others: int) -> Row:
-    stages = record.result.stages
+    found = record.result.stages
+    stages = {name: found[name] for name in STAGES if name in found}
     scores = {name: interval(stage.score) for name, stage in stages.items()}
     raws = {name: interval(stage.raw) for name, stage in stages.items()}
     return Row(record, scores, raws, others=others)

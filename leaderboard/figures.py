@@ -10,7 +10,7 @@ import numpy as np
 
 from leaderboard.check import is_numbers
 from leaderboard.collect import Row, Table
-from leaderboard.numbers import mean_and_spread, plain
+from leaderboard.numbers import exact, mean_and_spread, plain
 from leaderboard.svg import Lane, Line, Mark, curve_plot, matrix_plot, score_plot
 from neurotasks.scores import Interval, interval
 
@@ -67,10 +67,7 @@ def overview(tables: Iterable[Table]) -> str:
     if not lanes:
         return ""
     said = "; ".join(f"{lane.label}: best is {lane.note}" for lane in lanes)
-    return score_plot(
-        "overview", "Scores of all learned agents on all tasks", said, lanes,
-        ("chance", "ideal observer"),
-    )  # fmt: skip
+    return score_plot("overview", "Scores of all learned agents on all tasks", said, lanes)
 
 
 def scores(table: Table) -> str:
@@ -89,7 +86,7 @@ def scores(table: Table) -> str:
         for stage, value in row.scores.items()
     )
     test, unit = table.card.stages["test"], table.card.metric.unit
-    anchors = (f"chance, {plain(test.chance)}", f"ceiling, {plain(test.ceiling)} {unit}")
+    anchors = (f"chance {exact(test.chance, 4)}", f"ceiling {exact(test.ceiling, 4)} {unit}")
     return score_plot("scores", f"Scores on {table.card.label}", said, lanes, anchors)
 
 

@@ -6,7 +6,7 @@ import math
 
 from neurotasks.scores import Interval
 
-__all__ = ["count", "duration", "energy", "fixed", "mean_and_spread", "plain"]
+__all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "plain"]
 
 MINUS = "\u2212"
 _PLACES = 4  # no metric of ours is known better than to a ten-thousandth
@@ -34,6 +34,11 @@ def plain(value: float, digits: int = 4) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return fixed(value, min(digits - 1 - math.floor(math.log10(abs(value))), _PLACES))
+
+
+def exact(value: float, digits: int = 6) -> str:
+    """Return a number that is known well, without idle zeros."""
+    return f"{value:.{digits}g}".replace("-", MINUS)
 
 
 def fixed(value: float, places: int) -> str:

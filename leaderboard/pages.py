@@ -77,7 +77,8 @@ def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
     pairs = []
     for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
         heading = _HEADING.fullmatch(paragraph)
-        pairs.append((heading[1], heading[2]) if heading else ("", paragraph))
+        title, text = (heading[1], heading[2]) if heading else ("", paragraph)
+        pairs.append((title, text[:1].upper() + text[1:]))
     return tuple(pairs)
 
 
@@ -128,6 +129,7 @@ def _task_context(table: Table) -> dict[str, Any]:
         "curves": figures.curves(table.rows),
         "facts": _facts(table.card),
         "bibtex": bibtex(table.card),
+        "energy_methods": sorted({row.result.energy_method for row in table.rows}),
         "stages": table.card.evaluated,
     }
 
@@ -168,7 +170,7 @@ def _renderer(title: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (numbers.count, numbers.duration, numbers.energy, numbers.plain):
+    for function in (numbers.count, numbers.duration, numbers.energy, numbers.exact):
         environment.filters[function.__name__] = function
     environment.filters["mean_and_spread"] = numbers.mean_and_spread
     environment.globals.update(

@@ -21,7 +21,7 @@ LOWEST, HIGHEST = -1.0, 2.0  # scores beyond are drawn as arrows at the edge
 MARGIN = 3.0  # per cent of the width on either side of the scale
 _HEAD, _LABEL, _TRACK, _GAP, _FOOT = 44, 20, 18, 12, 26  # pixels
 _CLOSE = 0.55  # anchors nearer than this part of the width get labels on two lines
-_DARK = 0.62  # matrix cells above this are dark and carry light text
+_STRONG = 0.665  # where black and white text stand out equally on a matrix cell
 
 Kind = Literal["seed", "mean", "agent", "best"]
 
@@ -95,15 +95,18 @@ def score_plot(
         anchors: What is written at 0 and at 1.
     """
     marks = [mark for lane in lanes for track in lane.tracks for mark in track]
-    ends = span(v for m in marks for v in (m.value, *_whisker(m)))
+    ends = span(v for m in marks for v in (m.value, *((m.low, m.high) if m.high > m.low else ())))
     heights = [_LABEL + _TRACK * len(lane.tracks) + _GAP for lane in lanes]
     bottom = _HEAD + sum(heights)
-    parts = [_scale(ends, bottom), _anchors(ends, bottom, anchors)]
-    top = _HEAD
-    for lane, height in zip(lanes, heights, strict=True):
-        parts.append(_lane(lane, top, ends))
-        top += height
-    return _frame(key, title, description, "".join(parts), bottom + _FOOT)
+    tops = [_HEAD + sum(heights[:number]) for number in range(len(lanes))]
+    placed = list(zip(lanes, tops, strict=True))
+    layers = (
+        _scale(ends, bottom),
+        *(_tracks(lane, top) for lane, top in placed),
+        _anchors(ends, bottom, anchors),
+        *(_lane(lane, top, ends) for lane, top in placed),
+    )
+    return _frame(key, title, description, "".join(layers), bottom + _FOOT)
 
 
 def matrix_plot(key: str, title: str, description: str, matrix: Sequence[Sequence[float]]) -> str:
@@ -229,22 +232,33 @@ def _anchors(ends: tuple[float, float], bottom: int, labels: tuple[str, str]) ->
     )
 
 
+def _level(top: int, number: int) -> int:
+    """Return the height of a track of a lane."""
+    return top + _LABEL + _TRACK * number + _TRACK // 2
+
+
+def _tracks(lane: Lane, top: int) -> str:
+    levels = [_level(top, number) for number in range(len(lane.tracks))]
+    return "".join(f'<line class="track" x2="100%" y1="{y}" y2="{y}"/>' for y in levels)
+
+
 def _lane(lane: Lane, top: int, ends: tuple[float, float]) -> str:
+    """Draw a lane's text and marks, whiskers below symbols."""
     baseline = top + _LABEL - 6
     parts = [
-        _text("label", f"{MARGIN}%", baseline, lane.label),
-        _text("note", f"{100 - MARGIN}%", baseline, lane.note, "end"),
+        _text("label", 0, baseline, lane.label),
+        _text("note", "100%", baseline, lane.note, "end"),
     ]
     for number, track in enumerate(lane.tracks):
-        y = top + _LABEL + _TRACK * number + _TRACK // 2
-        parts.append(f'<line class="track" x1="{MARGIN}%" x2="{100 - MARGIN}%" y1="{y}" y2="{y}"/>')
+        y = _level(top, number)
+        parts += [_whisker(mark, y, ends) for mark in track if mark.high > mark.low]
         parts += [_mark(mark, y, ends) for mark in track]
     return "".join(parts)
 
 
 def _mark(mark: Mark, y: int, ends: tuple[float, float]) -> str:
     """Draw a mark; one beyond the scale becomes an arrow at its edge."""
-    stage = "test" if mark.stage == "test" else "shift"
+    stage = _stage(mark)
     size = {"seed": 3.0, "mean": 6.0, "agent": 4.5, "best": 6.5}[mark.kind]
     if not ends[0] <= mark.value <= ends[1]:
         way = 1 if mark.value > ends[1] else -1
@@ -254,18 +268,19 @@ def _mark(mark: Mark, y: int, ends: tuple[float, float]) -> str:
     else:
         reach = 1.25 * size
         shape = f'<path d="M0 {-reach:g}L{reach:g} 0L0 {reach:g}L{-reach:g} 0Z"/>'
-    whisker = ""
-    if mark.high > mark.low:
-        low, high = (position(value, ends) for value in (mark.low, mark.high))
-        whisker = f'<line class="whisker {stage}" x1="{low}%" x2="{high}%" y1="{y}" y2="{y}"/>'
     return (
-        f'{whisker}<svg class="{mark.kind} {stage}" x="{position(mark.value, ends)}%" y="{y}" '
+        f'<svg class="{mark.kind} {stage}" x="{position(mark.value, ends)}%" y="{y}" '
         f'overflow="visible"><title>{escape(mark.title)}</title>{shape}</svg>'
     )
 
 
-def _whisker(mark: Mark) -> tuple[float, ...]:
-    return (mark.low, mark.high) if mark.high > mark.low else ()
+def _whisker(mark: Mark, y: int, ends: tuple[float, float]) -> str:
+    low, high = (position(value, ends) for value in (mark.low, mark.high))
+    return f'<line class="whisker {_stage(mark)}" x1="{low}%" x2="{high}%" y1="{y}" y2="{y}"/>'
+
+
+def _stage(mark: Mark) -> str:
+    return "test" if mark.stage == "test" else "shift"
 
 
 def _cell(value: float, x: float, y: float, side: int) -> str:
@@ -276,7 +291,7 @@ def _cell(value: float, x: float, y: float, side: int) -> str:
     )
     if side < 26:  # noqa: PLR2004 - too small for text
         return rect
-    tone = "dark" if part > _DARK else "pale"
+    tone = "strong" if part > _STRONG else "faint"
     return (
         f'{rect}<text class="cell-{tone}" x="{x + side / 2:g}" y="{y + side / 2 + 4:g}" '
         f'text-anchor="middle">{value:.2f}</text>'

@@ -149,8 +149,8 @@ def evaluate_stream(
 
     Returns:
         The agents after the last experience, and what was measured. `extra` holds a list over seeds
-        each: "matrix" (E x G, accuracy on test group j after experience i), "forgetting", and where
-        groups are experiences "backward transfer" and "forward transfer".
+        each: "matrix" (E x G, accuracy on test group j after experience i), and where groups are
+        experiences "forgetting", "backward transfer" and "forward transfer".
     """
     part = Budget(budget.name, budget.samples // task.experiences)
     untrained = [_groups(task, task.trivial(), seed) for seed in seeds]
@@ -177,11 +177,9 @@ def stream_result(
 ) -> StageResult:
     """Return the metrics of accuracy matrices, one matrix for each seed."""
     raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
-    extra: dict[str, Any] = {
-        "matrix": [matrix.round(6).tolist() for matrix in matrices],
-        "forgetting": [forgetting(matrix) for matrix in matrices],
-    }
+    extra: dict[str, Any] = {"matrix": [matrix.round(6).tolist() for matrix in matrices]}
     if all(matrix.shape[0] == matrix.shape[1] for matrix in matrices):
+        extra["forgetting"] = [forgetting(matrix) for matrix in matrices]
         pairs = [transfer(m, u) for m, u in zip(matrices, untrained, strict=True)]
         extra["backward transfer"] = [backward for backward, _ in pairs]
         extra["forward transfer"] = [forward for _, forward in pairs]

@@ -66,18 +66,16 @@ DIGITS = TaskCard(
     ceiling="reference",
     ceiling_source="support vector machine (radial basis, gamma 0.05, C 10) trained on the "
     "training split and eight copies of it moved by up to one pixel; in stage 'shift' on twelve "
-    "copies made as that stage makes them",
+    "copies made as that stage makes them, mean over the trials of 20 seeds",
     chance_source="the most frequent class of the test set, exact",
     steps=1,
     stages={
-        "test": Stage(
-            trials=355, chance=36 / 355, ceiling=0.9887, ceiling_error=0.0056, parameters=CLEAN
-        ),
+        "test": Stage(trials=355, chance=36 / 355, ceiling=352 / 355, parameters=CLEAN),
         "shift": Stage(
             trials=355,
             chance=36 / 355,
-            ceiling=0.9577,
-            ceiling_error=0.0107,
+            ceiling=0.9793,
+            ceiling_error=0.0012,
             parameters={"noise": 32, "reach": 1},
         ),
     },

@@ -63,8 +63,20 @@ CARD = TaskCard(
     chance_source="any constant answer, exact: the four orientations are equally frequent",
     steps=1,
     stages={
-        "test": Stage(trials=224, chance=45.0, ceiling=22.0, parameters={"until": OFFSET}),
-        "shift": Stage(trials=224, chance=45.0, ceiling=31.0, parameters={"until": 0.75}),
+        "test": Stage(
+            trials=224,
+            chance=45.0,
+            ceiling=22.70,
+            ceiling_error=1.05,
+            parameters={"until": OFFSET},
+        ),
+        "shift": Stage(
+            trials=224,
+            chance=45.0,
+            ceiling=31.54,
+            ceiling_error=1.11,
+            parameters={"until": 0.75},
+        ),
     },
     splits={"train": 560, "validation": 112, "test": 224},
     data="recorded",
