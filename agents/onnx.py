@@ -32,7 +32,8 @@ from agents.training import TorchAgent
 from neurotasks.arrays import Array
 from neurotasks.errors import MissingExtra
 from neurotasks.results import write_atomically
-from neurotasks.task import StreamTask, TrialTask
+from neurotasks.rng import Draw
+from neurotasks.task import ControlTask, Task
 
 try:
     import onnx
@@ -79,7 +80,7 @@ class _Answerer(nn.Module):
         return (action, *logits, *(() if after is None else (after,)))
 
 
-def export(agent: TorchAgent, task: TrialTask | StreamTask, path: Path) -> None:
+def export(agent: TorchAgent, task: Task, path: Path) -> None:
     """Write an agent as an ONNX file.
 
     Args:
@@ -92,7 +93,7 @@ def export(agent: TorchAgent, task: TrialTask | StreamTask, path: Path) -> None:
         UnwritableFolder: The folder cannot be written.
     """
     batch, length = _EXAMPLE
-    seen = np.asarray(task.sample(batch * length, 0, "test").x)
+    seen = _observations(task, batch * length)
     x = np.resize(seen, (batch, length, *seen.shape[2:]))
     example = {"observation": torch.tensor(x)}
     free = {0: "batch", 1: "length"}
@@ -104,6 +105,15 @@ def export(agent: TorchAgent, task: TrialTask | StreamTask, path: Path) -> None:
         example["state"] = torch.linspace(-1.0, 1.0, width).expand(layers, batch, width).clone()
         inputs["state"], outputs["next_state"] = {1: "batch"}, {1: "batch"}
     export_module(_Answerer(agent), example, inputs, outputs, path)
+
+
+def _observations(task: Task, trials: int) -> Array:
+    """Return what some trials show, (B, T, *observation); of a control task their first steps."""
+    if isinstance(task, ControlTask):
+        draw = Draw(task.card.label, "test", 0, 0, trials)
+        state = task.initial(draw, **task.card.stage("test").parameters)
+        return np.asarray(task.observe(state))[:, None]
+    return np.asarray(task.sample(trials, 0, "test").x)
 
 
 def export_module(

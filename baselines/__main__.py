@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from baselines.check import REFERENCE, check
 from baselines.recipes import BUDGETS, recipe_of
@@ -104,7 +103,7 @@ def _watch(runs: Sequence[Run], jobs: int) -> list[Outcome]:
         bar = progress.add_task("runs", total=len(runs))
         for outcome in run_all(runs, jobs):
             outcomes.append(outcome)
-            progress.console.print(_line(outcome), highlight=False, markup=False)
+            progress.console.print(_line(outcome), highlight=False, markup=False, soft_wrap=True)
             progress.advance(bar)
     return outcomes
 
@@ -125,12 +124,12 @@ def _list(options: argparse.Namespace) -> int:
     runs = plan(
         task=options.task, agent=options.agent, seeds=1, budget="quick", device="cpu", out=Path()
     )
-    table = Table("task", "agent", "samples smoke", "quick", "full", box=None)
+    columns = "".join(f"{budget:>12}" for budget in BUDGETS)
+    print(f"{'task':36}{'agent':12}{columns}   (training samples)")
     for run in runs:
         recipe = recipe_of(run.agent, load(run.task).card)
-        counts = (f"{recipe.samples[budget]:,}" for budget in BUDGETS)
-        table.add_row(run.task, run.agent, *counts)
-    Console().print(table)
+        counts = "".join(f"{recipe.samples[budget]:12,}" for budget in BUDGETS)
+        print(f"{run.task:36}{run.agent:12}{counts}")
     return 0
 
 

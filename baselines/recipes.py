@@ -118,6 +118,7 @@ _SYMBOLS = ("SequencePrediction-v0",)
 _TEXT = ("SequencePredictionShakespeare-v0",)
 _CONTROL = ("CartPole-v0", "EvidenceAccumulation-v0")
 _STREAMS = ("Continual*",)
+_A2C = {"n_envs": 8, "n_steps": 16, "settings": {"learning_rate": 2e-3}}
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("trivial", ("*",), _reference("Trivial"), _NOTHING),
@@ -136,7 +137,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("logistic", _TEXT, _linear("logistic", history=4), _samples(50, 500, 2_000)),
     Recipe("gru", _TEXT, _torch("gru", width=256), _samples(1_000, 8_000, 40_000)),
     Recipe("ppo", _CONTROL, _sb3("PPO"), _samples(8_192, 65_536, 262_144)),
-    Recipe("a2c", _CONTROL, _sb3("A2C"), _samples(8_192, 65_536, 262_144)),
+    Recipe("a2c", _CONTROL, _sb3("A2C", **_A2C), _samples(8_192, 65_536, 262_144)),
     Recipe("naive", _STREAMS, _avalanche("naive"), _samples(2_000, 20_000, 60_000)),
     Recipe("replay", _STREAMS, _avalanche("replay"), _samples(2_000, 20_000, 60_000)),
     Recipe("cumulative", _STREAMS, _avalanche("cumulative"), _samples(2_000, 20_000, 60_000)),

@@ -21,7 +21,7 @@ from typing import Any
 from baselines.recipes import RECIPES, Recipe, recipe_of
 from neurotasks import Budget, StreamTask, find, load
 from neurotasks.agent import Agent, Learner
-from neurotasks.errors import CorruptResult, NeurotasksError
+from neurotasks.errors import CorruptResult
 from neurotasks.evaluate import evaluate, evaluate_stream
 from neurotasks.results import (
     Result,
@@ -149,12 +149,13 @@ def run_all(runs: Sequence[Run], jobs: int) -> Iterator[Outcome]:
 
 
 def _outcome(future: Future[Result], run: Run) -> Outcome:
-    try:
+    """Return how a run ended; one that failed, for whatever reason, stops no other."""
+    error = future.exception()
+    if error is None:
         return Outcome(run, future.result())
-    except (NeurotasksError, ArithmeticError, ValueError, OSError, ImportError) as error:
-        return Outcome(run, None, f"{type(error).__name__}: {error}")
-    except BrokenProcessPool:
+    if isinstance(error, BrokenProcessPool):
         return Outcome(run, None, "its process was killed; the same command goes on with the rest")
+    return Outcome(run, None, f"{type(error).__name__}: {error}")
 
 
 def execute(run: Run) -> Result:

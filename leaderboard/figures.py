@@ -11,7 +11,8 @@ import numpy as np
 from leaderboard.check import is_numbers
 from leaderboard.collect import Row, Table
 from leaderboard.numbers import exact, mean_and_spread, plain
-from leaderboard.svg import Lane, Line, Mark, curve_plot, matrix_plot, score_plot
+from leaderboard.svg import Lane, Mark, score_plot
+from leaderboard.svg_learning import Line, curve_plot, matrix_plot
 from neurotasks.scores import Interval, interval
 
 __all__ = ["Curves", "Matrix", "curves", "matrices", "overview", "scores", "text"]
@@ -62,11 +63,11 @@ def overview(tables: Iterable[Table]) -> str:
             )
             for row in reversed(ranked)
         )
-        note = f"{best.agent} {text(best.scores['test'])}"
-        lanes.append(Lane(table.card.label, note, (marks,)))
+        note = text(best.scores["test"])
+        lanes.append(Lane(table.card.label, note, (marks,), best.agent))
     if not lanes:
         return ""
-    said = "; ".join(f"{lane.label}: best is {lane.note}" for lane in lanes)
+    said = "; ".join(f"{lane.label}: best is {lane.who} {lane.note}" for lane in lanes)
     return score_plot("overview", "Scores of all learned agents on all tasks", said, lanes)
 
 

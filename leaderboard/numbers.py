@@ -74,8 +74,5 @@ def energy(kwh: float) -> str:
 
 def _places(half: float) -> int:
     """Return how many decimals a half width of an interval allows."""
-    if half <= 0:
-        return _PLACES
-    exponent = math.floor(math.log10(half))
-    leading = half / 10.0**exponent
-    return min(-exponent + (1 if leading < 3 else 0), _PLACES)  # noqa: PLR2004 - begins with 1 or 2
+    digits, exponent = f"{half:.1e}".split("e")
+    return min(-int(exponent) + (1 if digits[0] in "12" else 0), _PLACES)

@@ -70,13 +70,13 @@ def agent_file(agent: str) -> str:
 def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
     """Return the docstring of a task's module as pairs of heading and text.
 
-    The first paragraph and paragraphs without a heading have an empty one.
+    The first paragraph has an empty heading, and so has any that begins with none.
     """
     module = sys.modules[task_class(card.id).__module__]
     paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
     pairs = []
     for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
-        heading = _HEADING.fullmatch(paragraph)
+        heading = _HEADING.fullmatch(paragraph) if pairs else None
         title, text = (heading[1], heading[2]) if heading else ("", paragraph)
         pairs.append((title, text[:1].upper() + text[1:]))
     return tuple(pairs)

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from neurotasks import sources
 from neurotasks.agent import Agent
 from neurotasks.card import TaskCard
@@ -78,14 +75,11 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps([card.to_dict() for card in cards], indent=1))
         return
-    table = Table(box=None, header_style="bold")
-    for name in ("task", "topic", "chance", "ceiling", "unit", "data"):
-        table.add_column(name, no_wrap=name != "topic")
+    print(f"{'task':36}{'topic':24}{'chance':>8}{'ceiling':>8}  {'unit':22}data")
     for card in cards:
         test = card.stages["test"]
-        anchors = (f"{test.chance:.4g}", f"{test.ceiling:.4g}", card.metric.unit)
-        table.add_row(card.label, card.topic, *anchors, card.data)
-    Console().print(table)
+        anchors = f"{test.chance:8.4g}{test.ceiling:8.4g}  {card.metric.unit:22}"
+        print(f"{card.label:36}{card.topic:24}{anchors}{card.data}")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -118,22 +112,20 @@ def _agents(options: argparse.Namespace, task: Task, stage: str) -> list[Agent]:
 def _evaluate(options: argparse.Namespace) -> None:
     task = load(options.task)
     card: TaskCard = task.card
-    table = Table("stage", f"{card.metric.name} ({card.metric.unit})", "score", "95 % interval")
+    print(f"{card.id}: {card.metric.name} in {card.metric.unit}, {options.seeds} seeds")
     for stage in [options.stage] if options.stage else card.evaluated:
         agents = _agents(options, task, stage)
         result = evaluate(task, agents, seeds=range(options.seeds), stages=[stage])[stage]
         raw, score = interval(result.raw), interval(result.score)
-        ends = f"{score.low:.3f} to {score.high:.3f}"
-        table.add_row(stage, f"{raw.mean:.4g}", f"{score.mean:.3f}", ends)
-    Console().print(table)
+        ends = f"95 % interval {score.low:.3f} to {score.high:.3f}"
+        print(f"{stage:8} raw {raw.mean:8.4g}   score {score.mean:6.3f}   {ends}")
 
 
 def _data_status(_: argparse.Namespace) -> None:
-    table = Table("data set", "file", "state", title=str(sources.cache_dir()))
+    print(sources.cache_dir())
     for source in sources.all_sources():
         for name, state in source.status().items():
-            table.add_row(source.name, name, state)
-    Console().print(table)
+            print(f"{source.name:16}{name:36}{state}")
 
 
 def _data_fetch(options: argparse.Namespace) -> None:

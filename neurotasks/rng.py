@@ -38,6 +38,7 @@ _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 _ROUNDS = 10
 _LOW = 0xFFFFFFFF
 _C_SPEED_FROM = 192  # words per stream above which NumPy's own generator wins (measured)
+_C_SPEED_UP_TO = 32  # streams, however short, up to which it wins
 _POISSON_MAX = 500.0  # exp(-rate) must stay far from the smallest double
 
 
@@ -162,38 +163,48 @@ class Draw:
         stage = STAGES.index(self.stage)
         key = _signed(_hash(self.task, 56) << 8 | stage)
         label = _signed(_hash(name, 64))
-        if self.xp is np and self.step is None and self.count * n >= _C_SPEED_FROM:
+        few = self.size if self.step is not None else len(self.seeds)
+        long = self.step is None and self.count * n >= _C_SPEED_FROM
+        if self.xp is np and (long or few <= _C_SPEED_UP_TO):
             return self._words_of_numpy(n, key, label)
         return self._words_of_arrays(n, key, label)
 
+    def _streams(self) -> tuple[Array, Array, int, Array]:
+        """Return seed, first trial, count of trials and counter's step of each run of trials."""
+        if self.step is None:
+            return self.seeds, self.first, self.count, np.zeros_like(self.seeds)
+        # Every trial has a step, hence a run of counters, of its own.
+        trials = _numbers(self.first, self.count).reshape(-1)
+        return np.repeat(self.seeds, self.count), trials, 1, self.step + 1
+
     def _words_of_numpy(self, n: int, key: int, label: int) -> Array:
-        total = self.count * n
-        out = np.empty((len(self.seeds), total), dtype=np.uint64)
+        seeds, first, count, steps = self._streams()
+        total = count * n
+        out = np.empty((len(seeds), total), dtype=np.uint64)
         mask = (1 << 64) - 1
-        bits = np.random.Philox(0)
+        bits = np.random.Philox(key=0)
         state: Any = bits.state  # to set it costs a sixth of a new generator
         words = state["state"]
-        for row, (seed, first) in enumerate(zip(self.seeds, self.first, strict=True)):
-            block, lane = divmod(int(first) * n, 4)
+        runs = zip(seeds.tolist(), first.tolist(), steps.tolist(), strict=True)
+        for row, (seed, trial, step) in enumerate(runs):
+            block, lane = divmod(trial * n, 4)
             # NumPy counts up before it writes a block, with the carry running through all words.
-            start = (block | (label & mask) << 192) - 1
+            start = (block | step << 64 | (label & mask) << 192) - 1
             words["counter"][:] = [(start >> shift) & mask for shift in (0, 64, 128, 192)]
-            words["key"][:] = int(seed), key & mask
+            words["key"][:] = seed, key & mask
             bits.state = state
             out[row] = bits.random_raw(lane + total)[lane:]
         return out.view(np.int64).reshape(self.size, n)
 
     def _words_of_arrays(self, n: int, key: int, label: int) -> Array:
         xp = self.xp
-        seeds, first, count, step = self.seeds, self.first, self.count, 0
-        if self.step is not None:  # every trial has a step, hence a row of counters, of its own
-            seeds, first, count = np.repeat(seeds, count), _numbers(first, count).reshape(-1), 1
-            step = xp.reshape(self.step, (-1, 1)) + 1
+        seeds, first, count, steps = self._streams()
         start, total = first * n, count * n
         lane = start % 4  # a trial may begin inside a block
         blocks = (total + 3 + int(lane.max(initial=0))) // 4
         counter = self.asarray(_numbers(start // 4, blocks))  # (S, blocks)
         zero = counter * 0
+        step = xp.reshape(xp.asarray(steps, device=self.device), (-1, 1))
         words = philox(
             (counter, zero + step, zero, zero + label), (self.asarray(seeds[:, None]), key)
         )

@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 
-import neurotasks
 import pytest
-from baselines.__main__ import main as baselines_main
 
+import neurotasks
+from baselines.__main__ import main as baselines_main
 from neurotasks.cli import main
+
 
 @pytest.fixture(scope="module")
 def readme(request):

@@ -11,9 +11,8 @@ When it ends: when the pole leans by more than 12 degrees, when the cart is 2.4 
 or after 500 steps.
 
 Chance and ceiling: chance is a fair coin; always pushing one way is worse. The ceiling is the time
-limit, 500. A linear feedback controller attains it from every start. In stage "shift" the pole is
-twice as long and the force a third weaker, so that a policy that is fitted to one cart must hold
-another.
+limit, 500. A linear feedback controller attains it from every start. In stage "shift" the pole has
+half the length, so that it falls faster, and the force is halved.
 
 Source: Barto, Sutton, Anderson (1983), IEEE Transactions on Systems, Man, and Cybernetics 13:834;
 equations without friction after Florian (2007), "Correct equations for the dynamics of the
@@ -69,7 +68,7 @@ CARD = TaskCard(
             chance=30.0,
             chance_error=0.03,
             ceiling=500.0,
-            parameters={"length": 1.0, "force": 6.0},
+            parameters={"length": 0.25, "force": 5.0},
         ),
     },
     splits={},
@@ -123,7 +122,9 @@ class CartPole(ControlTask):
         sine = xp.sin(angle)
         sine2 = sine * sine
         cosine = xp.sqrt(1.0 - sine2)  # a pole that stands has no negative one
-        drive = lever * (spin * spin * sine) + (action * (2.0 * force / TOTAL_MASS) - force / TOTAL_MASS)
+        drive = lever * (spin * spin * sine) + (
+            action * (2.0 * force / TOTAL_MASS) - force / TOTAL_MASS
+        )
         inertia = lever * sine2 + (length * 4.0 / 3.0 - lever)
         turn = (GRAVITY * sine - cosine * drive) / inertia
         thrust = drive - lever * (turn * cosine)

@@ -52,10 +52,11 @@ CARD = TaskCard(
     summary="Learn ten handwritten digits two at a time, without forgetting the earlier ones.",
     metric=AVERAGE_ACCURACY,
     ceiling="reference",
-    ceiling_source="JOINT",
+    ceiling_source="network of two hidden layers of 128 units trained on all digits at once (SGD, "
+    "learning rate 0.03, momentum 0.9, batches of 32, 40 passes), mean of 10 seeds",
     chance_source="any constant answer, exact",
     steps=1,
-    stages={"test": Stage(trials=DIGITS * TESTED, chance=0.1, ceiling=0.98, ceiling_error=0.001)},
+    stages={"test": Stage(trials=DIGITS * TESTED, chance=0.1, ceiling=0.981, ceiling_error=0.0015)},
     splits={"train": 1347, "test": DIGITS * TESTED},
     data="embedded",
     licence="CC BY 4.0 (UCI Machine Learning Repository)",

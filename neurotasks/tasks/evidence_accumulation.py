@@ -7,16 +7,16 @@ coherence is one of six, none at all among them, and it does not change within a
 
 What it may do: wait for another sample (0), or answer left (1) or right (2).
 
-How it is scored: 1 for the correct answer, 0 for the wrong one, less 0.01 for every step of waiting;
+How it is scored: 1 for the correct answer, 0 for the wrong one, less 0.001 for every step of waiting;
 the mean return of a trial. Where no dots move together, the answer is correct by a fair coin.
 
-When it ends: with the answer; or after 40 steps (2 s), without reward.
+When it ends: with the answer; or after 60 steps (3 s), without reward.
 
 Chance and ceiling: to answer at once without looking is correct half of the time. The ceiling is the
 value of the optimal policy by dynamic programming over the sum of the samples and the time: answer
 when the sum reaches a bound that falls with time, because whoever has seen long and knows little
 probably looks at little coherence. An agent without memory can only wait for one strong sample; the
-task rewards those who add samples up. In stage "shift" the sensitivity is less than half.
+task rewards those who add samples up. In stage "shift" the sensitivity is half.
 
 Source: Roitman, Shadlen (2002), J. Neurosci. 22:9475; optimal bounds by dynamic programming after
 Drugowitsch, Moreno-Bote, Churchland, Shadlen, Pouget (2012), J. Neurosci. 32:3612.
@@ -41,7 +41,7 @@ from neurotasks.rng import Draw
 from neurotasks.task import ControlTask
 
 COHERENCES = np.array([0.0, 0.032, 0.064, 0.128, 0.256, 0.512])
-STEPS, COST = 40, 0.01  # time limit; price of a step of waiting
+STEPS, COST = 60, 0.001  # time limit; price of a step of waiting
 WAIT, LEFT, RIGHT = 0, 1, 2
 REACH, SPACING = 40.0, 0.02  # of the grid over the sum of the samples
 
@@ -58,8 +58,8 @@ CARD = TaskCard(
     chance_source="answering at once, always to the same side; exact",
     steps=STEPS,
     stages={
-        "test": Stage(trials=4000, chance=0.5, ceiling=0.8, parameters={"sensitivity": 4.0}),
-        "shift": Stage(trials=4000, chance=0.5, ceiling=0.7, parameters={"sensitivity": 1.5}),
+        "test": Stage(trials=4000, chance=0.5, ceiling=0.8, parameters={"sensitivity": 1.5}),
+        "shift": Stage(trials=4000, chance=0.5, ceiling=0.7, parameters={"sensitivity": 0.75}),
     },
     splits={},
     licence="generated; MIT",
@@ -171,7 +171,11 @@ def _kernel(x: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
 def _crossing(x: NDArray[np.float64], gain: NDArray[np.float64]) -> float:
     """Return where the gain of an answer over waiting becomes positive."""
     k = int(np.argmax(gain >= 0.0))
-    return float(x[k]) if k == 0 else float(x[k] - (x[k] - x[k - 1]) * gain[k] / (gain[k] - gain[k - 1]))
+    return (
+        float(x[k])
+        if k == 0
+        else float(x[k] - (x[k] - x[k - 1]) * gain[k] / (gain[k] - gain[k - 1]))
+    )
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,9 @@ class _Bounded:
 
     bounds: NDArray[np.float64]
 
-    def act(self, observation: Array, state: tuple[Array, int] | None) -> tuple[Array, tuple[Array, int]]:
+    def act(
+        self, observation: Array, state: tuple[Array, int] | None
+    ) -> tuple[Array, tuple[Array, int]]:
         """Add up the samples, and answer where the sum has reached the bound."""
         samples = np.asarray(observation, dtype=np.float64)[..., 0]
         total, done = (0.0, 0) if state is None else state

@@ -44,7 +44,7 @@ class Echo(TrialTask):
     def generate(self, draw):
         xp = draw.xp
         shown = draw.integers("symbol", SYMBOLS, (STEPS,))
-        y = xp.concat((shown[:, :1] * 0 - 1, shown[:, :-1]), axis=1)  # no truth at the first step
+        y = xp.concat((shown[:, :1] * 0, shown[:, :-1]), axis=1)  # the first is not scored
         mask = xp.broadcast_to(xp.arange(STEPS, device=draw.device) > 0, y.shape)
         seen = xp.astype(shown[..., None] == xp.arange(SYMBOLS, device=draw.device), xp.uint8)
         return Batch(seen, y, mask, {"shown": shown})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import neurotasks
 from agents.devices import choose_device, one_thread
 from agents.networks import CNN, GRU, MLP, Encoder, readout
 
+ROOT = Path(__file__).resolve().parents[2]
 VECTOR = spaces.Box(-np.inf, np.inf, (6,), np.float32)
 IMAGE = spaces.Box(0, 255, (1, 8, 8), np.uint8)
 SYMBOL = spaces.Discrete(5, start=2)
@@ -118,6 +120,6 @@ def test_a_missing_library_names_its_extra(library, module, extra):
         f"try:\n    import {module}\nexcept MissingExtra as error:\n    print(error)\n"
     )
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert f"neurotasks[{extra}]" in done.stdout

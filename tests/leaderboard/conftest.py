@@ -29,7 +29,7 @@ class Folder:
         return path
 
 
-def make(card: TaskCard, agent: str, levels: Any, /, **changes: Any) -> Result:
+def make_result(card: TaskCard, agent: str, levels: Any, /, **changes: Any) -> Result:
     """Return a result whose test scores are about `levels`, one for each seed."""
     levels = [float(level) for level in levels]
     stages = {}
@@ -59,7 +59,7 @@ def make(card: TaskCard, agent: str, levels: Any, /, **changes: Any) -> Result:
     return Result(**{**record, **changes})
 
 
-def with_matrix(result: Result, size: int = 5, keep: float = 0.6) -> Result:
+def give_matrix(result: Result, size: int = 5, keep: float = 0.6) -> Result:
     """Give the test stage of a result an accuracy matrix and what follows from it."""
     runs, steps = len(result.seeds), np.arange(size)
     age = steps[:, None] - steps
@@ -85,8 +85,8 @@ def fill(folder: Folder) -> Folder:
     """Add anchors and three learned agents for every registered task."""
     for number, card in enumerate(neurotasks.cards()):
         if card.data == "generated":
-            folder.add(make(card, "ideal", around(1.0, 0.004)))
-        folder.add(make(card, "trivial", around(0.0, 0.004)))
+            folder.add(make_result(card, "ideal", around(1.0, 0.004)))
+        folder.add(make_result(card, "trivial", around(0.0, 0.004)))
         agents = {"mlp": (0.91, 0.012), "ridge": (0.72, 0.006), "circular-ridge": (0.74, 0.03)}
         for place, (agent, (mean, spread)) in enumerate(agents.items()):
             level = mean - 0.03 * number + 0.02 * place * (number % 3)
@@ -98,9 +98,9 @@ def fill(folder: Folder) -> Folder:
                     for run in range(5)
                 ]
             }  # fmt: skip
-            result = make(card, agent, around(level, spread), curves=curves)
+            result = make_result(card, agent, around(level, spread), curves=curves)
             if card.form == "stream":
-                result = with_matrix(result, keep=0.4 + 0.25 * place)
+                result = give_matrix(result, keep=0.4 + 0.25 * place)
             folder.add(result)
     return folder
 
@@ -118,3 +118,13 @@ def folder(tmp_path) -> Folder:
 @pytest.fixture
 def filled(folder) -> Folder:
     return fill(folder)
+
+
+@pytest.fixture
+def make():
+    return make_result
+
+
+@pytest.fixture
+def with_matrix():
+    return give_matrix

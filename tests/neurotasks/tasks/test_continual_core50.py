@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
+import sys
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from neurotasks import load, sources
+from neurotasks import load
 from neurotasks.agent import Budget, silent
 from neurotasks.errors import CorruptData, MissingData, MissingExtra
 from neurotasks.evaluate import evaluate, evaluate_stream
@@ -30,6 +31,9 @@ SESSIONS, OBJECTS = range(1, 12), range(1, 51)
 TRAINED_IN = [1, 2, 4, 5, 6, 8, 9, 11]
 FIRST_TEN = [1 + 5 * category for category in range(10)]
 SCENARIOS = {"NI": 8, "NC": 9, "NIC": 79}
+OFFICIAL = {file.name: file.hash for file in core50.SOURCE.files}  # before a miniature stands in
+
+on_drawn_frames = pytest.mark.parametrize("mini", ["drawn"], indirect=True)
 
 
 def drawn(session, item, frame):
@@ -132,34 +136,24 @@ def write(raw, frames, lists):
 
 
 @pytest.fixture(scope="module", params=["drawn", "real"])
-def mini(request, tmp_path_factory, real_data_or_none):
+def mini(request, tmp_path_factory):
     """Put a miniature into an empty cache; return its frames and lists."""
-    if request.param == "real" and real_data_or_none is None:
-        pytest.skip("no recorded data: the miniature of drawn frames stands for it")
     draw = drawn
     if request.param == "real":
-        draw = RealFrames(real_data_or_none / "core50" / "core50_90_labelled_128.npz")
+        folder = request.getfixturevalue("real_data") / "core50"
+        draw = RealFrames(folder / "core50_90_labelled_128.npz")
     frames = frames_of(draw)
     lists = lists_of(frames)
     cache = tmp_path_factory.mktemp("cache")
     raw = cache / "core50" / "raw"
     write(raw, frames, lists)
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in raw.iterdir()}
-    files = tuple(
-        replace(file, hash=f"sha256:{hashes[file.name]}") for file in core50.SOURCE.files
-    )
+    files = tuple(replace(file, hash=f"sha256:{hashes[file.name]}") for file in core50.SOURCE.files)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEUROTASKS_DATA", str(cache))
         patch.setattr(core50, "SOURCE", replace(core50.SOURCE, files=files))
         patch.setattr(socket, "socket", None)  # nobody may ask the network
         yield frames, lists
-
-
-@pytest.fixture(scope="module")
-def real_data_or_none(pytestconfig):
-    """Return the folder of recorded data, or None."""
-    folder = pytestconfig.rootpath.parent / "shared" / "data"
-    return folder if (folder / "core50").is_dir() else None
 
 
 def path_of(trials, index):
@@ -252,9 +246,9 @@ def thumbnails(x):
 def test_a_small_learner_walks_the_whole_stream(mini, scenario, shape):
     task = load(f"ContinualCORe50{scenario}-v0")
     _, result = evaluate_stream(
-        task, NearestMean(), seeds=[0, 1], budget=Budget("smoke", 1000), log=silent
+        task, NearestMean(), seeds=[3], budget=Budget("smoke", 1000), log=silent
     )
-    assert np.array(result.extra["matrix"]).shape == (2, *shape)
+    assert np.array(result.extra["matrix"]).shape == (1, *shape)
     assert min(result.raw) > 0.15  # chance is 0.02
     assert ("backward transfer" in result.extra) == (scenario == "NC")
 
@@ -263,9 +257,7 @@ def test_a_small_learner_walks_the_whole_stream(mini, scenario, shape):
 def test_the_trivial_answer_earns_about_chance(mini, scenario):
     task = load(f"ContinualCORe50{scenario}-v0")
     learner = type("Trivial", (), {"learn": lambda *_, **__: [task.trivial()]})()
-    _, result = evaluate_stream(
-        task, learner, seeds=[0], budget=Budget("smoke", 100), log=silent
-    )
+    _, result = evaluate_stream(task, learner, seeds=[0], budget=Budget("smoke", 100), log=silent)
     assert abs(result.raw[0] - task.card.stages["test"].chance) < 0.02  # videos of 1 or 2 frames
     assert evaluate(task, [task.trivial()], seeds=[0])["test"].raw[0] < 0.05
 
@@ -287,21 +279,25 @@ def slip(_, lists):
     lists[LIST] = "".join(f"{n} {y}\n" for n, y in zip(names, moved, strict=True))
 
 
+@on_drawn_frames
 def test_labels_that_slip_by_one_frame_are_found_out(mini, tmp_path):
-    with pytest.raises(CorruptData, match="run 4 of scenario NI.*do not belong together"):
+    with pytest.raises(CorruptData, match=r"run 4 of scenario NI.*do not belong together"):
         broken(tmp_path, mini, slip)
 
 
+@on_drawn_frames
 def test_a_listed_frame_that_is_missing_is_named(mini, tmp_path):
-    with pytest.raises(CorruptData, match="lists 's2/o9/C_02_09_000.png'"):
+    with pytest.raises(CorruptData, match=r"lists 's2/o9/C_02_09_000\.png'"):
         broken(tmp_path, mini, lambda frames, _: frames.pop("s2/o9/C_02_09_000.png"))
 
 
+@on_drawn_frames
 def test_a_missing_list_is_named(mini, tmp_path):
     with pytest.raises(CorruptData, match="lacks list 2 of run 4 of scenario NI"):
         broken(tmp_path, mini, lambda _, lists: lists.pop(LIST))
 
 
+@on_drawn_frames
 def test_a_frame_in_the_wrong_folder_is_named(mini, tmp_path):
     def move(frames, _):
         frames["s2/o9/C_02_08_000.png"] = frames["s2/o9/C_02_09_000.png"]
@@ -310,6 +306,7 @@ def test_a_frame_in_the_wrong_folder_is_named(mini, tmp_path):
         broken(tmp_path, mini, move)
 
 
+@on_drawn_frames
 def test_a_frame_of_another_size_is_named(mini, tmp_path):
     def grow(frames, _):
         frames["s2/o9/C_02_09_000.png"] = np.zeros((128, 128, 3), np.uint8)
@@ -318,6 +315,7 @@ def test_a_frame_of_another_size_is_named(mini, tmp_path):
         broken(tmp_path, mini, grow)
 
 
+@on_drawn_frames
 def test_test_frames_are_never_taught(mini, tmp_path):
     def leak(_, lists):
         lists[LIST] += "s3/o1/C_03_01_000.png 0\n"
@@ -326,8 +324,9 @@ def test_test_frames_are_never_taught(mini, tmp_path):
         broken(tmp_path, mini, leak)
 
 
+@on_drawn_frames
 def test_without_pillow_the_extra_is_named(mini, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL", None)
     write(tmp_path, {}, {})
     with pytest.raises(MissingExtra, match=r"pip install 'neurotasks\[images\]'"):
         core50.prepare(tmp_path)
@@ -340,8 +339,7 @@ def test_without_the_files_the_message_says_how_to_get_them(tmp_path, monkeypatc
 
 
 def test_the_published_checksums_stand():
-    hashes = {file.name: file.hash for file in sources.get("core50").files}
-    assert hashes == {
+    assert OFFICIAL == {
         "core50_32x32.zip": "md5:d89d34cdc0281fa84074430e9a22b728",
         "batches_filelists.zip": "md5:e3297508a8998ba0c99a83d6b36bde62",
     }

@@ -1,0 +1,130 @@
+"""Plots of learning: the accuracy matrix of a stream, and learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from leaderboard.numbers import count
+from leaderboard.svg import frame, line_of_text
+
+__all__ = ["Line", "curve_plot", "matrix_plot"]
+
+_STRONG = 0.665  # where black and white text stand out equally on a matrix cell
+
+
+@dataclass(frozen=True)
+class Line:
+    """One learning curve: pairs of samples and value, and the number of its agent's style."""
+
+    points: tuple[tuple[float, float], ...]
+    style: int
+    title: str
+
+
+def matrix_plot(key: str, title: str, description: str, matrix: Sequence[Sequence[float]]) -> str:
+    """Draw an accuracy matrix: rows are what was learned last, columns what was tested.
+
+    Args:
+        key: Distinguishes this plot's ids.
+        title: What it shows.
+        description: The same for who cannot see it.
+        matrix: Accuracies from 0 to 1, (E, G).
+    """
+    rows, columns = len(matrix), len(matrix[0])
+    side = max(8, min(44, 320 // max(rows, columns)))
+    cells = [
+        _cell(value, 40 + side * j, 34 + side * i, side)
+        for i, row in enumerate(matrix)
+        for j, value in enumerate(row)
+    ]
+    step = max(1, math.ceil(16 / side))  # leave out labels that would touch
+    cells += [
+        line_of_text("tick", 32, 34 + side * (i + 0.5) + 4, str(i + 1), "end")
+        for i in range(0, rows, step)
+    ]
+    cells += [
+        line_of_text("tick", 40 + side * (j + 0.5), 28, str(j + 1), "middle")
+        for j in range(0, columns, step)
+    ]
+    width, height = max(40 + side * columns + 8, 200), 34 + side * rows + 8
+    middle = 34 + side * rows / 2
+    cells.append(line_of_text("axis", 40, 12, "tested on group"))
+    cells.append(
+        f'<text class="axis" transform="translate(11 {middle:g}) rotate(-90)" '
+        'text-anchor="middle">after experience</text>'
+    )
+    return frame(key, title, description, "".join(cells), height, width)
+
+
+def curve_plot(
+    key: str, title: str, description: str, lines: Sequence[Line], unit: str = "samples"
+) -> str:
+    """Draw learning curves, one thin line for each run.
+
+    Args:
+        key: Distinguishes this plot's ids.
+        title: What it shows.
+        description: The same for who cannot see it.
+        lines: The curves; at least one has a point.
+        unit: What is counted along x.
+    """
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    right, ticks = max(*xs, 1.0), _ticks(min(ys), max(ys))
+    low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
+
+    def level(y: float) -> float:
+        return 100.0 * (high - y) / ((high - low) or 1.0)
+
+    grid = [
+        f'<line class="grid" x1="0" x2="100%" y1="{level(y):.2f}%" y2="{level(y):.2f}%"/>'
+        f'<text class="tick" x="-6" y="{level(y):.2f}%" dy="4" text-anchor="end">{y:g}</text>'
+        for y in ticks
+    ]
+    paths = "".join(_path(line, right, level) for line in lines)
+    body = (
+        '<svg x="11%" y="12" width="86%" height="200" overflow="visible">'
+        f'{"".join(grid)}<svg width="100%" height="100%" viewBox="0 0 100 100" '
+        f'preserveAspectRatio="none" overflow="visible">{paths}</svg></svg>'
+        f"{line_of_text('tick', '11%', 230, '0', 'middle')}"
+        f"{line_of_text('tick', '97%', 230, f'{count(right)} {unit}', 'end')}"
+    )
+    return frame(key, title, description, body, 240)
+
+
+def _cell(value: float, x: float, y: float, side: int) -> str:
+    part = min(max(value, 0.0), 1.0)
+    rect = (
+        f'<rect class="cell" x="{x:g}" y="{y:g}" width="{side - 1}" height="{side - 1}" '
+        f'fill-opacity="{0.04 + 0.96 * part:.3f}"/>'
+    )
+    if side < 26:  # noqa: PLR2004 - too small for text
+        return rect
+    tone = "strong" if part > _STRONG else "faint"
+    return (
+        f'{rect}<text class="cell-{tone}" x="{x + side / 2:g}" y="{y + side / 2 + 4:g}" '
+        f'text-anchor="middle">{value:.2f}</text>'
+    )
+
+
+def _path(line: Line, right: float, level: Callable[[float], float]) -> str:
+    if not line.points:
+        return ""
+    points = " ".join(f"{100.0 * x / right:.2f},{level(y):.2f}" for x, y in line.points)
+    return (
+        f'<polyline class="curve style{line.style}" points="{points}">'
+        f"<title>{escape(line.title)}</title></polyline>"
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return three to six round numbers that span an interval."""
+    width = (high - low) or abs(high) or 1.0
+    rough = width / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(step * n, 10) for n in range(first, last + 1)]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import PurePosixPath
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import neurotasks
+from leaderboard.collect import collect, read
+from leaderboard.pages import agent_file, bibtex, build, description
+from neurotasks.errors import MissingExtra
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
+
+
+class Page(HTMLParser):
+    """A page's tags, checked for balance as they come."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.links, self.ids, self.words = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_startendtag(self, tag, attrs):
+        self._note(tag, dict(attrs))
+
+    def handle_starttag(self, tag, attrs):
+        self._note(tag, dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def _note(self, tag, attributes):
+        self.tags.append((tag, attributes))
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def site_of(folder):
+    return build(collect(read(folder.path), neurotasks.cards()), "Our board")
+
+
+@pytest.fixture
+def site(filled, card, make):
+    filled.add(make(card, HOSTILE, [0.3, 0.4]))
+    filled.add(make(card, "mlp", [0.3, 0.4]))
+    filled.add(make(card, "old", [0.3, 0.4], card="f" * 16))
+    filled.add(make(card, "mlp", [0.3, 0.4], task="neurotasks/<Gone>-v0"))
+    return site_of(filled)
+
+
+def pages(site):
+    return {name: Page(content.decode()) for name, content in site.items() if "html" in name}
+
+
+def test_every_task_and_agent_has_a_page_and_tags_balance(site):
+    names = set(pages(site))
+    assert {f"tasks/{c.label}.html" for c in neurotasks.cards()} <= names
+    assert {"index.html", "agents/mlp.html", f"agents/{agent_file(HOSTILE)}"} <= names
+
+
+def test_links_resolve_and_nothing_comes_from_elsewhere(site):
+    parsed = pages(site)
+    for name, page in parsed.items():
+        assert not {tag for tag, _ in page.tags} & {"script", "iframe", "img", "object", "embed"}
+        for link in page.links:
+            if link == "data:,":
+                continue
+            assert ":" not in link
+            assert not link.startswith("/")
+            path, _, anchor = link.partition("#")
+            target = resolve(name, path)
+            assert target in site
+            assert not anchor or anchor in parsed[target].ids
+
+
+def resolve(page, path):
+    parts = list(PurePosixPath(page).parent.parts) if path else [page]
+    for part in PurePosixPath(path).parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+def test_no_style_loads_anything(site):
+    style = re.search(r"<style>(.*?)</style>", site["index.html"].decode(), re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "prefers-color-scheme: dark" in style
+
+
+def test_every_plot_is_well_formed(site):
+    plots = 0
+    for name, content in site.items():
+        if name.endswith(".html"):
+            for svg in re.findall(r"<svg xmlns.*?</svg>(?=\n)", content.decode(), re.DOTALL):
+                ET.fromstring(svg)  # noqa: S314 - made by our own code
+                plots += 1
+    assert plots > len(neurotasks.cards())
+
+
+def test_tables_have_captions_and_headers_have_scopes_and_ids_are_unique(site):
+    for page in pages(site).values():
+        tags = [tag for tag, _ in page.tags]
+        assert tags.count("caption") == tags.count("table")
+        assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
+        assert len(page.ids) == len(set(page.ids))
+        assert tags.count("h1") == tags.count("main") == 1
+
+
+def test_a_hostile_name_is_text(site, card):
+    for name, content in site.items():
+        if name.endswith(".html"):
+            assert "<script" not in content.decode()
+            assert name == PurePosixPath(name).as_posix()
+    assert HOSTILE in pages(site)[f"tasks/{card.label}.html"].text
+    assert HOSTILE in pages(site)[f"agents/{agent_file(HOSTILE)}"].text
+
+
+@pytest.mark.parametrize("agent", ["../up", "PPO", "ppo!", "CON", "x" * 100, "日本", "a/b", ".."])
+def test_file_names_of_agents_are_safe_and_distinct(agent):
+    file = agent_file(agent)
+    assert re.fullmatch(r"[a-z0-9-]{1,60}\.html", file)
+    assert file != agent_file(agent + "x")
+    assert agent_file("ppo") == "ppo.html" != agent_file("PPO")
+
+
+def test_a_task_page_tells_all_of_its_task(site, card):
+    page = pages(site)[f"tasks/{card.label}.html"]
+    for words in (
+        card.summary, card.metric.unit, card.licence, card.citation, card.hash, card.chance_source,
+        card.ceiling_source, "What the subject sees", "contrast 0.15", "@misc{neurotasks-",
+        "estimate: 4 W per busy thread", "2 results, shown is the one",
+        "Earlier versions", "f" * 16, "one line for each run",
+    ):  # fmt: skip
+        assert words in page.text
+
+
+def test_overlap_is_said(folder, card, make):
+    folder.add(make(card, "a", [0.5, 0.9]))
+    folder.add(make(card, "b", [0.4, 0.9]))
+    folder.add(make(card, "c", [0.2]))
+    text = site_of(folder)[f"tasks/{card.label}.html"].decode()
+    cells = re.findall(
+        r'<td class="number">(\d|none|<span class="muted">one run</span>)</td>', text
+    )
+    assert '<span class="muted">one run</span>' in cells
+    assert cells.count("2") >= 1
+
+
+def test_a_stream_shows_its_matrix_and_what_follows_from_it(folder, card, make, with_matrix):
+    folder.add(with_matrix(make(card, "replay", [0.5, 0.6])))
+    page = Page(site_of(folder)[f"tasks/{card.label}.html"].decode())
+    for words in ("What is kept, what is forgotten", "forgetting", "backward transfer", "0.97"):
+        assert words in page.text
+
+
+def test_a_task_without_results_says_so(folder, card, make):
+    folder.add(make(card, "mlp", [0.5], task="neurotasks/Gone-v0"))
+    site = site_of(folder)
+    assert "No result yet." in Page(site[f"tasks/{card.label}.html"].decode()).text
+    index = Page(site["index.html"].decode()).text
+    assert "Unknown tasks" in index
+    assert "neurotasks/Gone-v0" in index
+
+
+def test_the_two_downloads_hold_everything(site, filled):
+    records = json.loads(site["results.json"])
+    assert len(records) == len(filled.made)
+    lines = list(csv.DictReader(io.StringIO(site["results.csv"].decode())))
+    assert len(lines) == sum(len(r["seeds"]) * len(r["stages"]) for r in records)
+    assert {line["current"] for line in lines} == {"True", "False"}
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(folder, card, make):
+    folder.add(make(card, "=cmd()", [0.5]))
+    (line, *_) = csv.DictReader(io.StringIO(site_of(folder)["results.csv"].decode()))
+    assert line["agent"] == "'=cmd()"
+
+
+def test_one_build_is_like_the_next(filled):
+    assert site_of(filled) == site_of(filled)
+
+
+def test_every_card_has_a_description_and_a_citation():
+    for card in neurotasks.cards():
+        (lead, *_), *rest = description(card)
+        assert lead == ""
+        assert {"What the subject sees", "What it may do"} <= {heading for heading, _ in rest}
+        assert bibtex(card).count("{") == bibtex(card).count("}")
+
+
+def test_without_jinja2_the_extra_is_named(filled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"neurotasks\[board\]"):
+        site_of(filled)

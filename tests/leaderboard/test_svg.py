@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from leaderboard.svg import MARGIN, Lane, Mark, position, score_plot, span
+from leaderboard.svg_learning import Line, curve_plot, matrix_plot
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def lane(label, *values, kind="mean", stage="test", half=0.0):
+    marks = tuple(Mark(v, kind, stage, f"{label} {v}", v - half, v + half) for v in values)
+    return Lane(label, "note", (marks,))
+
+
+def drawn(text):
+    return ET.fromstring(text)  # noqa: S314 - made by our own code a line before
+
+
+def percents(root, tag, css, attribute):
+    found = [e for e in root.iter(SVG + tag) if e.get("class") == css]
+    return [float(e.get(attribute).rstrip("%")) for e in found]
+
+
+def test_chance_and_ceiling_stand_where_scores_of_zero_and_one_are_drawn():
+    root = drawn(score_plot("k", "t", "d", [lane("ideal", 1.0), lane("trivial", 0.0)]))
+    ideal, trivial = percents(root, "svg", "mean test", "x")
+    assert percents(root, "line", "ceiling", "x1") == [ideal]
+    assert percents(root, "line", "chance", "x1") == [trivial]
+    assert [e.text for e in root.iter(SVG + "text") if e.get("class") == "chance"] == ["chance"]
+    ends = span([0.0, 1.0])
+    assert ideal - trivial == pytest.approx((100 - 2 * MARGIN) / (ends[1] - ends[0]), abs=0.01)
+
+
+def test_a_whisker_spans_its_interval():
+    root = drawn(score_plot("k", "t", "d", [lane("a", 0.5, half=0.1)]))
+    (low,) = percents(root, "line", "whisker test", "x1")
+    (high,) = percents(root, "line", "whisker test", "x2")
+    (mean,) = percents(root, "svg", "mean test", "x")
+    assert (low + high) / 2 == pytest.approx(mean, abs=0.01)
+    ends = span([0.4, 0.6])
+    assert [low, high] == [position(0.4, ends), position(0.6, ends)]
+
+
+def test_shape_tells_the_stage_as_colour_does():
+    test = drawn(score_plot("k", "t", "d", [lane("a", 0.5)]))
+    shift = drawn(score_plot("k", "t", "d", [lane("a", 0.5, stage="shift")]))
+    assert [e.tag for e in test.find(f".//{SVG}svg")] == [SVG + "title", SVG + "circle"]
+    assert [e.tag for e in shift.find(f".//{SVG}svg")] == [SVG + "title", SVG + "path"]
+
+
+@pytest.mark.parametrize("value", [-50.0, 40.0])
+def test_a_score_beyond_the_scale_is_an_arrow_at_its_edge(value):
+    root = drawn(score_plot("k", "t", "d", [lane("far", value), lane("near", 0.5)]))
+    far, near = percents(root, "svg", "mean test", "x")
+    assert far == (MARGIN if value < 0 else 100 - MARGIN)
+    assert MARGIN < near < 100 - MARGIN
+    assert root.find(f".//{SVG}svg/{SVG}path") is not None
+
+
+def test_names_are_inert_and_long_ones_cut():
+    root = drawn(score_plot("k", "<t>", '"&', [lane("<script>alert(1)</script>" + "x" * 60, 0.5)]))
+    assert not list(root.iter(SVG + "script"))
+    (label,) = [e.text for e in root.iter(SVG + "text") if e.get("class") == "label"]
+    assert len(label) == 38
+    assert label.endswith("\u2026")
+
+
+def test_a_plot_names_itself_to_who_cannot_see_it():
+    for text in (
+        score_plot("one", "Title", "Words", [lane("a", 0.5)]),
+        matrix_plot("one", "Title", "Words", [[0.5]]),
+        curve_plot("one", "Title", "Words", [Line(((0.0, 1.0),), 0, "a")]),
+    ):
+        root = drawn(text)
+        assert root.get("role") == "img"
+        assert root.get("aria-labelledby") == "one-title one-desc"
+        assert root.find(f"{SVG}title").text == "Title"
+        assert root.find(f"{SVG}desc").text == "Words"
+
+
+def test_a_matrix_shades_by_accuracy_and_writes_it_where_there_is_room():
+    root = drawn(matrix_plot("m", "t", "d", [[1.0, 0.0], [0.25, 1.0]]))
+    cells = [float(e.get("fill-opacity")) for e in root.iter(SVG + "rect")]
+    assert cells == [1.0, 0.04, 0.28, 1.0]
+    text = [e.text for e in root.iter(SVG + "text") if (e.get("class") or "").startswith("cell")]
+    assert text == ["1.00", "0.00", "0.25", "1.00"]
+
+
+def test_a_large_matrix_has_small_cells_and_no_text():
+    root = drawn(matrix_plot("m", "t", "d", [[0.5] * 10] * 79))
+    assert len(list(root.iter(SVG + "rect"))) == 790
+    assert not [e for e in root.iter(SVG + "text") if (e.get("class") or "").startswith("cell")]
+    assert float(root.get("height")) < 800
+
+
+def test_curves_go_from_left_to_right_and_up_with_the_value():
+    root = drawn(curve_plot("c", "t", "d", [Line(((0.0, 0.0), (50.0, 0.5), (100.0, 1.0)), 2, "a")]))
+    (curve,) = root.iter(SVG + "polyline")
+    points = [tuple(map(float, pair.split(","))) for pair in curve.get("points").split()]
+    assert points == [(0.0, 100.0), (50.0, 50.0), (100.0, 0.0)]
+    assert curve.get("class") == "curve style2"
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -3e-9, 1e6])
+def test_a_curve_of_one_value_is_drawn(value):
+    drawn(curve_plot("c", "t", "d", [Line(((0.0, value), (10.0, value)), 0, "a")]))
