@@ -121,6 +121,9 @@ class AvalancheLearner:
             budget: Trials to be shown in this experience, rounded up to whole batches.
             log: Gets the mean training loss over the seeds.
 
+        Returns:
+            The agents. Their networks go on being trained when the next experience is learned.
+
         Raises:
             TypeError: The task is no experience of a stream.
             ValueError: The experience, or a seed, is not the one that comes next.

@@ -202,6 +202,12 @@ class SB3Learner:
     settings: Mapping[str, Any] = field(default_factory=lambda: FAST)
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """Refuse an algorithm that does not exist."""
+        if self.algorithm not in _ALGORITHMS:
+            known = ", ".join(_ALGORITHMS)
+            raise ValueError(f"there is no algorithm {self.algorithm!r}; there are {known}")
+
     def learn(
         self, task: Any, *, seeds: Sequence[int], budget: Budget, log: Log
     ) -> list[TorchAgent]:

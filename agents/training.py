@@ -34,7 +34,7 @@ from torch.nn import functional
 
 __all__ = ["TorchAgent", "TorchLearner", "TrainingDiverged", "parameters"]
 
-_VALIDATION = 2000  # trials; more would cost more time than they save
+_VALIDATION = 1000  # trials; more would cost more time than they save
 _STEPS_AT_ONCE = 4096  # of trials answered side by side
 
 

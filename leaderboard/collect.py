@@ -10,7 +10,7 @@ from pathlib import Path
 
 from leaderboard.check import STAGES, problem
 from neurotasks.card import TaskCard
-from neurotasks.errors import CorruptResult, NoResults
+from neurotasks.errors import CorruptResult, NoResults, UnknownStage
 from neurotasks.results import Result, read_result
 from neurotasks.scores import Interval, interval, score
 
@@ -209,7 +209,10 @@ def _overlaps(row: Row, rows: Sequence[Row], ranks: Mapping[str, int]) -> tuple[
 
 def _check_scores(record: Record, card: TaskCard) -> None:
     for name, stage in record.result.stages.items():
-        anchors = card.stage(name)
+        try:
+            anchors = card.stage(name)
+        except UnknownStage as error:
+            raise _corrupt(record.path, str(error)) from error
         for raw, stated in zip(stage.raw, stage.score, strict=True):
             if not math.isclose(score(raw, anchors), stated, rel_tol=_TOLERANCE, abs_tol=1e-6):
                 raise _corrupt(

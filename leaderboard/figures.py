@@ -77,7 +77,7 @@ def scores(table: Table) -> str:
         Lane(
             row.agent if row.rank is None else f"{row.rank}  {row.agent}",
             "anchor" if row.is_anchor else text(row.scores["test"]),
-            tuple(_track(row, stage) for stage in row.scores),
+            tuple(_track(row, stage) for stage in table.card.evaluated if stage in row.scores),
         )
         for row in table.rows
     ]

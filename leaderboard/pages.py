@@ -74,7 +74,7 @@ def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
     """
     module = sys.modules[task_class(card.id).__module__]
     paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
         heading = _HEADING.fullmatch(paragraph) if pairs else None
         title, text = (heading[1], heading[2]) if heading else ("", paragraph)

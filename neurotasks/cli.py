@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument(
         "--agent",
         default="trivial",
-        help="'trivial', 'ideal', or 'module:name' of an agent, or of a function that makes one",
+        help="'trivial', 'ideal', or 'module:name' of an agent or of what makes one",
     )
     evaluation.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     evaluation.add_argument("--stage", help="one stage alone; by default all public ones")
@@ -106,7 +106,7 @@ def _agents(options: argparse.Namespace, task: Task, stage: str) -> list[Agent]:
         found: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"--agent {options.agent!r} cannot be imported: {error}") from error
-    return [found if hasattr(found, "act") else found() for _ in range(options.seeds)]
+    return [found() if callable(found) else found for _ in range(options.seeds)]
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from functools import cache
 
 from neurotasks.errors import DataError
 from neurotasks.sources._source import File, Source, cache_dir
@@ -43,6 +44,7 @@ def get(name: str) -> Source:
     return source
 
 
+@cache
 def _names() -> list[str]:
     modules = pkgutil.iter_modules(__path__)
     return sorted(module.name for module in modules if not module.name.startswith("_"))

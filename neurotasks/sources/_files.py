@@ -69,13 +69,10 @@ def _digest(path: Path, algorithm: str, *, content: bool) -> str:
 
 def copy(path: Path, target: Path) -> None:
     """Copy a file, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    try:
-        shutil.copyfile(path, temporary)
-        Path(temporary).replace(target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copying-") as temporary:
+        whole = Path(temporary) / target.name
+        shutil.copyfile(path, whole)
+        whole.replace(target)
 
 
 def download(file: File, target: Path, progress: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -213,17 +212,16 @@ def _below(path: Path) -> list[Path]:
 
 def _write(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
     """Write arrays into a new folder, whole or not at all."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".preparing-") as temporary:
+        whole = Path(temporary) / folder.name
+        whole.mkdir()
         for name, array in arrays.items():
-            with (temporary / f"{name}.npy").open("wb") as file:
+            with (whole / f"{name}.npy").open("wb") as file:
                 np.save(file, np.ascontiguousarray(array), allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
         if not folder.is_dir():  # else another process was faster, with the same arrays
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            whole.rename(folder)
 
 
 @lru_cache(maxsize=32)

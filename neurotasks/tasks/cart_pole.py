@@ -58,15 +58,15 @@ CARD = TaskCard(
     stages={
         "test": Stage(
             trials=1000,
-            chance=22.0,
-            chance_error=0.03,
+            chance=22.253,
+            chance_error=0.026,
             ceiling=500.0,
             parameters={"length": 0.5, "force": 10.0},
         ),
         "shift": Stage(
             trials=1000,
-            chance=30.0,
-            chance_error=0.03,
+            chance=19.928,
+            chance_error=0.021,
             ceiling=500.0,
             parameters={"length": 0.25, "force": 5.0},
         ),

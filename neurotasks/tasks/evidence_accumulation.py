@@ -1,22 +1,23 @@
 """Judge the direction of moving dots, and decide when to stop looking.
 
-What the subject sees: every 50 ms a sample of momentary evidence from a cloud of moving dots, positive
-for motion to the right, with a standard deviation of 1; and how much of the time is over (0 to 1).
-The mean of the samples is the coherence of the motion times the sensitivity of the eye. The
-coherence is one of six, none at all among them, and it does not change within a trial.
+What the subject sees: every 50 ms a sample of momentary evidence from a cloud of moving dots,
+positive for motion to the right, with a standard deviation of 1; and how much of the time is over
+(0 to 1). The mean of the samples is the coherence of the motion times the sensitivity of the eye.
+The coherence is one of six, none at all among them, and does not change within a trial.
 
 What it may do: wait for another sample (0), or answer left (1) or right (2).
 
-How it is scored: 1 for the correct answer, 0 for the wrong one, less 0.001 for every step of waiting;
-the mean return of a trial. Where no dots move together, the answer is correct by a fair coin.
+How it is scored: 1 for the correct answer, 0 for the wrong one, less 0.001 for every step of
+waiting; the mean return of a trial. Where no dots move together, a fair coin says what is correct.
 
 When it ends: with the answer; or after 60 steps (3 s), without reward.
 
-Chance and ceiling: to answer at once without looking is correct half of the time. The ceiling is the
-value of the optimal policy by dynamic programming over the sum of the samples and the time: answer
-when the sum reaches a bound that falls with time, because whoever has seen long and knows little
-probably looks at little coherence. An agent without memory can only wait for one strong sample; the
-task rewards those who add samples up. In stage "shift" the sensitivity is half.
+Chance and ceiling: to answer at once without looking is correct half of the time. The ceiling is
+the value of the optimal policy by dynamic programming over the sum of the samples and the time:
+answer when the sum reaches a bound, which falls in the end, because whoever has looked long and
+knows little probably looks at little coherence. The samples are shown one by one, as a population in
+area MT would send them, and adding them up is left to the agent: without memory it can only wait for
+one strong sample, and earns about two thirds of the score. In stage "shift" the sensitivity is half.
 
 Source: Roitman, Shadlen (2002), J. Neurosci. 22:9475; optimal bounds by dynamic programming after
 Drugowitsch, Moreno-Bote, Churchland, Shadlen, Pouget (2012), J. Neurosci. 32:3612.
@@ -58,8 +59,8 @@ CARD = TaskCard(
     chance_source="answering at once, always to the same side; exact",
     steps=STEPS,
     stages={
-        "test": Stage(trials=4000, chance=0.5, ceiling=0.8, parameters={"sensitivity": 1.5}),
-        "shift": Stage(trials=4000, chance=0.5, ceiling=0.7, parameters={"sensitivity": 0.75}),
+        "test": Stage(trials=4000, chance=0.5, ceiling=0.773687, parameters={"sensitivity": 1.5}),
+        "shift": Stage(trials=4000, chance=0.5, ceiling=0.697207, parameters={"sensitivity": 0.75}),
     },
     splits={},
     licence="generated; MIT",

@@ -22,8 +22,8 @@ was trained on such responses.
 Splits: a session has 16 rounds of the eight directions. Rounds 2, 6, 10 and 14 (from 0) are the
 test and rounds 4 and 12 for validation, so that slow drifts touch all splits alike.
 
-Source: Park et al. (2024), repository surlab/Park_et_al. Some of the animals had a gene of their
-astrocytes edited, and the files do not say which.
+Source: Park et al. (2024), repository surlab/Park_et_al. The study edits a gene of astrocytes; the
+files do not say in which of these animals. One session (2) cannot be decoded.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ CARD = TaskCard(
 class OrientationDecodingMouse(TrialTask):
     """Seven sessions of two-photon recordings."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (NEURONS,), np.float32)
+    observation_space = spaces.Box(-100.0, 100.0, (NEURONS,), np.float32)
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def generate(self, draw: Draw, *, until: float) -> Batch:

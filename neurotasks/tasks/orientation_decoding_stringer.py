@@ -59,8 +59,8 @@ CARD = TaskCard(
     "squared error of 775.81 square degrees of direction (stored output)",
     chance_source="the best constant answer to the 144 test rows, exact for bins of one degree",
     steps=1,
-    stages={"test": Stage(trials=144, chance=41.9027777777777, ceiling=2.0)},
-    splits={name: rows_.stop - rows_.start for name, rows_ in SPLITS.items()},
+    stages={"test": Stage(trials=144, chance=6034 / 144, ceiling=2.0)},
+    splits={name: part.stop - part.start for name, part in SPLITS.items()},
     data="recorded",
     source="stringer",
     licence="not stated; the course that hands out the files is CC BY 4.0",
@@ -73,7 +73,7 @@ CARD = TaskCard(
 class OrientationDecodingStringer(TrialTask):
     """The recording of 23,589 neurons."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (NEURONS,), np.float32)
+    observation_space = spaces.Box(-100.0, 100.0, (NEURONS,), np.float32)
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def generate(self, draw: Draw) -> Batch:
@@ -93,9 +93,8 @@ class OrientationDecodingStringer(TrialTask):
     def trivial(self, stage: str = "test") -> Agent:
         """Answer the constant with the least error, which is one of the test's own orientations."""
         self.card.stage(stage)
-        direction = sources.get("stringer").load()["direction"][
-            course_permutation()[SPLITS["test"]]
-        ]
+        test = course_permutation()[SPLITS["test"]]
+        direction = sources.get("stringer").load()["direction"][test]
         distance = np.abs(direction[:, None] - direction) % 180.0
         error = np.minimum(distance, 180.0 - distance).mean(axis=1)
         answer = _point(direction[error.argmin()])

@@ -139,7 +139,7 @@ def test_the_best_weights_on_validation_are_kept():
     log = []
     learner = TorchLearner(learning_rate=0.1, checks=10)  # too fast: progress goes up and down
     agent = learn(task, learner, Budget("smoke", 4000), log=lambda _, **s: log.append(s))[0]
-    batch = task.sample(2000, 0, "validation")
+    batch = task.sample(1000, 0, "validation")
     error = task.card.metric.values(agent.act(batch.x, None)[0], batch.y).mean()
     assert error == pytest.approx(min(scalars["validation"] for scalars in log))
 

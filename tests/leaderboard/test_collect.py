@@ -169,6 +169,16 @@ def test_a_result_with_impossible_values_is_refused_by_name(folder, card, make, 
     assert str(path) in str(caught.value)
 
 
+def test_a_stage_that_the_task_lacks_is_refused_by_name(folder, make):
+    card = next(card for card in neurotasks.cards() if "shift" not in card.stages)
+    result = make(card, "mlp", [0.5])
+    result.stages["shift"] = result.stages["test"]
+    path = folder.add(result)
+    with pytest.raises(CorruptResult, match="no stage 'shift'") as caught:
+        collect(read(folder.path), neurotasks.cards())
+    assert str(path) in str(caught.value)
+
+
 def test_half_a_file_is_refused_by_name(folder, card, make):
     path = folder.add(make(card, "mlp", [0.5]))
     path.write_text(path.read_text()[:200])

@@ -148,7 +148,7 @@ def test_a_task_page_tells_all_of_its_task(site, card):
     for words in (
         card.summary, card.metric.unit, card.licence, card.citation, card.hash, card.chance_source,
         card.ceiling_source, "What the subject sees", "contrast 0.15", "@misc{neurotasks-",
-        "estimate: 4 W per busy thread", "2 results, shown is the one",
+        "≈ marks an estimate: 4 W per busy thread.", "2 results, shown is the one with the most",
         "Earlier versions", "f" * 16, "one line for each run",
     ):  # fmt: skip
         assert words in page.text

@@ -95,4 +95,5 @@ def test_stages_that_are_not_there():
         recorded.stage("shift")
     with pytest.raises(UnknownStage, match="fixed and public"):
         recorded.stage("private")
-    assert card().stage("private") is card().stages["test"]
+    example = card()
+    assert example.stage("private") is example.stages["test"]

@@ -197,7 +197,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, publishe
 
 @pytest.mark.usefixtures("cache")
 def test_arrays_that_cannot_be_written_are_named(monkeypatch, published):
-    def refuse(**_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
     toy().add([published])
