@@ -128,10 +128,15 @@ class TorchLearner:
 
         Raises:
             TypeError: The task is no trial task, or no network fits its spaces.
+            ValueError: The budget holds no sample.
             TrainingDiverged: The loss became infinite or NaN.
         """
         if not isinstance(task, TrialTask):
             raise TypeError(f"{task.card.id} is no trial task; TorchLearner learns trial tasks")
+        if budget.samples < 1:
+            raise ValueError(
+                f"a budget of {budget.samples} samples teaches nothing; give at least 1"
+            )
         device = choose_device(self.device)
         with one_thread():
             return [self._train(task, seed, budget.samples, log, device) for seed in seeds]

@@ -83,6 +83,9 @@ def _rank(board: Board) -> None:
         if ranked:
             console.print(f"\n{topic.upper()}")
         for table in ranked:
+            metric = table.card.metric
+            measured = f"{metric.name} in {metric.unit}, {metric.better} is better"
+            console.print(f"\n{table.card.label}: {measured}", soft_wrap=True)
             console.print(_grid(table))
     for record in board.unknown:
         console.print(f"not ranked, {record.result.task} is not registered: {record.path}")
@@ -92,9 +95,7 @@ def _rank(board: Board) -> None:
 
 
 def _grid(table: Table) -> Grid:
-    metric = table.card.metric
-    title = f"{table.card.label}: {metric.name} in {metric.unit}, {metric.better} is better"
-    grid = Grid(title=Text(title), title_justify="left", box=None)
+    grid = Grid(box=None)
     for name in ("rank", "agent", "score", "shift", "raw", "seeds", "parameters"):
         grid.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for row in table.rows:

@@ -92,11 +92,11 @@ def scores(table: Table) -> str:
 
 
 def matrices(rows: Iterable[Row]) -> tuple[Matrix, ...]:
-    """Draw the accuracy matrix of each agent that has one."""
+    """Draw the accuracy matrix of each learned agent that has one."""
     found: list[Matrix] = []
     for row in rows:
         extra = row.result.stages["test"].extra
-        if "matrix" not in extra:
+        if "matrix" not in extra or row.is_anchor:
             continue
         mean = np.mean(np.asarray(extra["matrix"], dtype=np.float64), axis=0)
         final = ", ".join(plain(float(value), 2) for value in mean[-1])
@@ -113,7 +113,12 @@ def matrices(rows: Iterable[Row]) -> tuple[Matrix, ...]:
 
 def curves(rows: Sequence[Row]) -> tuple[Curves, ...]:
     """Draw the learning curves of a task, one plot for each quantity that an agent logged."""
-    names = sorted({name for row in rows for name in row.result.curves})
+    names = sorted({
+        name
+        for row in rows
+        for name, runs in row.result.curves.items()
+        if any(len(points) > 1 for points in runs)  # one point is a number, not a curve
+    })  # fmt: skip
     drawn = (_curves(number, name, rows) for number, name in enumerate(names))
     return tuple(curve for curve in drawn if curve is not None)
 

@@ -10,7 +10,6 @@ __all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "
 
 MINUS = "\u2212"
 _PLACES = 4  # no metric of ours is known better than to a ten-thousandth
-_LEAST_KWH = 1e-6
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -64,12 +63,11 @@ def duration(seconds: float) -> str:
 
 
 def energy(kwh: float) -> str:
-    """Return an energy in watt-hours, or in kilowatt-hours from one up."""
-    if kwh >= 1.0:
-        return f"{kwh:.3g} kWh"
-    if 0.0 < kwh < _LEAST_KWH:
-        return "< 0.001 Wh"
-    return f"{1000.0 * kwh:.2g} Wh"
+    """Return an energy in the largest fitting unit, with two or three digits."""
+    for size, unit in ((1.0, "kWh"), (1e-3, "Wh")):
+        if kwh >= size:
+            return f"{kwh / size:.3g} {unit}"
+    return f"{kwh / 1e-6:.2g} mWh"
 
 
 def _places(half: float) -> int:

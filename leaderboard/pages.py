@@ -24,7 +24,7 @@ __all__ = ["agent_file", "bibtex", "build", "description", "table_csv"]
 Pages: TypeAlias = dict[str, bytes]
 
 _HERE = Path(__file__).parent
-_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+_PLAIN_NAME = re.compile(r"(?!.*-[0-9a-f]{8}$)[a-z0-9][a-z0-9_-]{0,59}")  # no hash of ours
 _HEADING = re.compile(r"([A-Z][A-Za-z ]{2,40}): +(.+)", re.DOTALL)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (

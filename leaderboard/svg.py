@@ -19,6 +19,7 @@ LOWEST, HIGHEST = -1.0, 2.0  # scores beyond are drawn as arrows at the edge
 MARGIN = 3.0  # per cent of the width on either side of the scale
 _HEAD, _LABEL, _TRACK, _GAP, _FOOT = 44, 20, 18, 12, 26  # pixels
 _CLOSE = 0.55  # anchors nearer than this part of the width get labels on two lines
+_CROWDED = 32  # characters of both anchors' labels that still stand side by side on a phone
 _LONGEST = 38  # characters of a label
 
 Kind = Literal["seed", "mean", "agent", "best"]
@@ -144,7 +145,8 @@ def _scale(ends: tuple[float, float], bottom: int) -> str:
 def _anchors(ends: tuple[float, float], bottom: int, labels: tuple[str, str]) -> str:
     """Draw the two lines that a score stands between, with their names."""
     chance, ceiling = position(0.0, ends), position(1.0, ends)
-    lift = 18 if ceiling - chance < 100.0 * _CLOSE else 0
+    crowded = ceiling - chance < 100.0 * _CLOSE or sum(map(len, labels)) > _CROWDED
+    lift = 18 if crowded else 0
     side = "end" if chance > 50.0 else "start"  # noqa: PLR2004 - the half with more room
     drawn = ((chance, labels[0], "chance", side, 0), (ceiling, labels[1], "ceiling", "end", lift))
     return "".join(

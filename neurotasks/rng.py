@@ -229,9 +229,12 @@ class Draw:
     ) -> Array:
         """Return uniform numbers in [low, high) with 53 random bits, (B, *shape) float64."""
         xp = self.xp
-        words = self.words(name, math.prod(shape))
-        unit = xp.astype((words >> 11) & ((1 << 53) - 1), xp.float64) * 2.0**-53
-        return xp.reshape(low + (high - low) * unit, (self.size, *shape))
+        bits = self.words(name, math.prod(shape)) >> 11
+        bits &= (1 << 53) - 1
+        numbers = xp.astype(bits, xp.float64)
+        numbers *= (high - low) * 2.0**-53
+        numbers += low
+        return xp.reshape(numbers, (self.size, *shape))
 
     def normal(self, name: str, shape: tuple[int, ...] = ()) -> Array:
         """Return standard normal numbers, (B, *shape) float32, |z| < 5.8.

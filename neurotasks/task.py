@@ -253,6 +253,10 @@ class StreamTask(ABC):
         """
         raise _no_ideal_observer(self.card, stage)
 
+    def sizes(self, seed: int) -> Sequence[int]:
+        """Return the number of trials of each experience; large ones tell it unloaded."""
+        return [len(self.experience(index, seed)) for index in range(self.experiences)]
+
     def stream(self) -> tuple[Experience, ...]:
         """Return the experiences in order."""
         return tuple(Experience(self, index) for index in range(self.experiences))
@@ -341,18 +345,18 @@ def _no_ideal_observer(card: TaskCard, stage: str) -> NoIdealObserver:
 
 def _stream_order(task: StreamTask, seed: int, numbers: Sequence[int]) -> Batch:
     """Return trials of the stream by their position in it."""
-    experiences = [task.experience(index, seed) for index in range(task.experiences)]
-    ends = np.cumsum([len(batch) for batch in experiences]).tolist()
+    ends = np.cumsum(task.sizes(seed)).tolist()
     parts: list[Batch] = []
     position, left = (numbers[0] if len(numbers) else 0) % ends[-1], len(numbers)
     while left:
         index = bisect.bisect_right(ends, position)
-        start = position - (ends[index] - len(experiences[index]))
-        part = experiences[index][start : start + left]
+        experience = task.experience(index, seed)
+        start = position - (ends[index] - len(experience))
+        part = experience[start : start + left]
         parts.append(part)
         left -= len(part)
         position = ends[index] % ends[-1]
-    return _concatenate(parts or [experiences[0][:0]])
+    return _concatenate(parts or [task.experience(0, seed)[:0]])
 
 
 def _concatenate(parts: Sequence[Batch]) -> Batch:

@@ -16,6 +16,8 @@ from neurotasks.worlds import check_action, open_worlds
 
 __all__ = ["TaskVectorEnv"]
 
+_NEVER = 2**62  # a time limit that no trial reaches
+
 
 class TaskVectorEnv(VectorEnv[Any, Any, Any]):
     """N worlds of a task, stepped as one batch; world i has seed s + i.
@@ -48,13 +50,13 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = max_episode_steps
+        self._last_step = (_NEVER if max_episode_steps is None else max_episode_steps) - 1
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._all = np.arange(num_envs)
         self._worlds = open_worlds(self.task, num_envs, stage)
-        self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._done = np.zeros(num_envs, dtype=np.bool_)
         self._seeded = False
 
@@ -76,7 +78,8 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             check_seed(first + self.num_envs)
             self._worlds.seed(which, (first + which).tolist())
             self._seeded = True
-        self._start(which)
+        self._worlds.start(which)
+        self._done[which] = False
         return self._worlds.observe(), self._info({"trial": self._worlds.trial()})
 
     def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.int64]:
@@ -99,11 +102,6 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             )
         return np.flatnonzero(mask)
 
-    def _start(self, which: NDArray[np.int64]) -> None:
-        self._worlds.start(which)
-        self._elapsed[which] = 0
-        self._done[which] = False
-
     def _info(self, columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Add the mask that Gymnasium wants beside each column."""
         masks = {f"_{name}": np.ones(self.num_envs, dtype=np.bool_) for name in columns}
@@ -125,15 +123,11 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
                 f"world {begun[0]} has ended; "
                 "call reset(options={'reset_mask': ...}) for it first"
             )
+        truncated = self._worlds.time >= self._last_step
         reward, terminated, columns = self._worlds.step(answer)
-        self._elapsed += 1
         if len(begun):  # these only begin their next trial in this call
-            self._start(begun)
-            reward[begun], terminated[begun] = 0.0, False
-        if self.max_episode_steps is None:
-            truncated = np.zeros(self.num_envs, dtype=np.bool_)
-        else:
-            truncated = self._elapsed >= self.max_episode_steps
+            self._worlds.start(begun)
+            reward[begun], terminated[begun], truncated[begun] = 0.0, False, False
         info = self._info(columns)
         self._done = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
@@ -150,4 +144,5 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         info["final_obs"], info["_final_obs"] = final, self._done.copy()
         info["final_info"] = {name: info[name].copy() for name in info if "final" not in name}
         info["_final_info"] = self._done.copy()
-        self._start(ended)
+        self._worlds.start(ended)
+        self._done = np.zeros(self.num_envs, dtype=np.bool_)

@@ -22,6 +22,7 @@ __all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
 
 _BUFFER_BYTES = 4 << 20  # of trials drawn ahead
 _BUFFER_TRIALS = 64
+_STATE_BYTES = 8 << 20  # of first states drawn ahead
 _BUFFER_STATES = 256
 
 
@@ -34,7 +35,13 @@ class Outcome(NamedTuple):
 
 
 class Worlds(Protocol):
-    """N worlds of one task."""
+    """N worlds of one task.
+
+    Attributes:
+        time: The steps that each running trial has lasted so far, (N,) int64.
+    """
+
+    time: NDArray[np.int64]
 
     def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
         """Give some worlds a seed; their next trial is trial 0."""
@@ -84,10 +91,12 @@ def check_action(space: gym.Space[Any], action: Any, shape: tuple[int, ...]) -> 
     if isinstance(space, gym.spaces.Discrete):
         if array.dtype.kind not in "iu":
             raise InvalidAction(f"the action has type {array.dtype}; {space} takes integers")
-        low, high = int(space.start), int(space.start + space.n)
-        if array.size and (array.min() < low or array.max() >= high):
-            bad = array[(array < low) | (array >= high)].flat[0]
-            raise InvalidAction(f"the action {bad} does not exist; {space} has {low} to {high - 1}")
+        low, count = int(space.start), int(space.n)
+        # Read as unsigned numbers, what lies below the first class lies above the last one too.
+        place = (array - low if low else array).astype(np.uint64)
+        if place.size and place.max() >= count:
+            bad, high = array[place >= count].flat[0], low + count - 1
+            raise InvalidAction(f"the action {bad} does not exist; {space} has {low} to {high}")
     elif array.dtype.kind not in "fiu":
         raise InvalidAction(f"the action has type {array.dtype}; {space} takes numbers")
     elif not np.isfinite(array).all():
@@ -193,12 +202,13 @@ class _ControlWorlds:
         self.seeds = np.zeros(num, dtype=np.int64)
         self.number = np.full(num, -1, dtype=np.int64)  # of the running episode
         self.first = np.zeros(num, dtype=np.int64)  # number of the first episode drawn ahead
+        self.spare = 0  # how often every world can surely start with what is drawn
         self.time = np.zeros(num, dtype=np.int64)
         # One draw for all steps: it looks at these arrays, which change in place.
         self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
         self.state = task.initial(Draw(task.card.label, stage, self.seeds), **self.parameters)
         size = sum(part.nbytes for part in self.state)
-        self.ahead = int(np.clip(_BUFFER_BYTES // max(size, 1), 1, _BUFFER_STATES))
+        self.ahead = int(np.clip(_STATE_BYTES // max(size, 1), 1, _BUFFER_STATES))
         self.fresh = [  # (N, ahead, ...) each
             np.empty((num, self.ahead, *part.shape[1:]), part.dtype) for part in self.state
         ]
@@ -207,15 +217,16 @@ class _ControlWorlds:
         self.seeds[which] = seeds
         self.number[which] = -1
         self.first[which] = -self.ahead  # nothing is drawn yet
+        self.spare = 0
 
     def start(self, which: NDArray[np.int64]) -> None:
         number = self.number[which] + 1
         self.number[which] = number
         self.time[which] = 0
-        slot = number - self.first[which]
-        if slot.max() >= self.ahead:
+        if self.spare == 0:
             self._fill()
-            slot = number - self.first[which]
+        self.spare -= 1
+        slot = number - self.first[which]
         # Into copies, because a step may hand parts of the old state on.
         merged = [part.copy(order="K") for part in self.state]
         for part, fresh in zip(merged, self.fresh, strict=True):
@@ -223,14 +234,18 @@ class _ControlWorlds:
         self.state = _like(self.state, merged)
 
     def _fill(self) -> None:
-        """Draw the first states of all worlds that have used up more than half of theirs."""
-        which = np.flatnonzero(self.number - self.first > self.ahead // 2)
-        first = self.number[which]
-        draw = Draw(self.task.card.label, self.stage, self.seeds[which], first, self.ahead)
-        states = self.task.initial(draw, **self.parameters)
-        for fresh, part in zip(self.fresh, states, strict=True):
-            fresh[which] = part.reshape(len(which), *fresh.shape[1:])
-        self.first[which] = first
+        """Draw ahead if any world has run dry, then for all that have used more than half."""
+        used = self.number - self.first
+        if used.max() >= self.ahead:
+            which = np.flatnonzero(used > self.ahead // 2)
+            first = self.number[which]
+            draw = Draw(self.task.card.label, self.stage, self.seeds[which], first, self.ahead)
+            states = self.task.initial(draw, **self.parameters)
+            for fresh, part in zip(self.fresh, states, strict=True):
+                fresh[which] = part.reshape(len(which), *fresh.shape[1:])
+            self.first[which] = first
+            used[which] = 0
+        self.spare = self.ahead - int(used.max())
 
     def observe(self) -> Array:
         return self.task.observe(self.state)

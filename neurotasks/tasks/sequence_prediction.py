@@ -18,7 +18,8 @@ the entropy of a single syllable. The ideal observer is the exact Bayes filter o
 states, and the ceiling the mean entropy of its prediction; it lies less than 0.0005 bits above the
 entropy rate of the source. In stage "shift" the bird repeats itself more often.
 
-Source: Markov chains with several states for one syllable after Jin and Kozhevnikov (2011), PLoS Computational Biology 7:e1001108; the filter after Rabiner (1989), Proc. IEEE 77:257.
+Source: Markov chains with several states for one syllable after Jin and Kozhevnikov (2011), PLoS
+Computational Biology 7:e1001108; the filter after Rabiner (1989), Proceedings of the IEEE 77:257.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class SequencePrediction(TrialTask):
     """The singing bird."""
 
     observation_space = spaces.Box(0, 1, (SYLLABLES,), np.uint8)
-    action_space = spaces.Box(-np.inf, np.inf, (SYLLABLES,), np.float32)
+    action_space = spaces.Box(-100.0, 100.0, (SYLLABLES,), np.float32)
 
     def generate(self, draw: Draw, *, stay: float) -> Batch:
         """Draw the path through the motifs, then what is sung on it."""

@@ -40,7 +40,7 @@ from neurotasks.task import Batch, TrialTask, rows, split_of
 
 STEPS, CHARACTERS = 128, 65
 PERCENT = {"train": (0, 90), "validation": (90, 95), "test": (95, 100)}
-LIMIT = 100.0  # of a logarithm, as Gymnasium asks for bounds; others are taken just the same
+NEVER = -100.0  # logarithm for a character that the test split does not hold
 CHANCE = 4.829758881789393
 CEILING = 1.4697 / math.log(2.0)
 
@@ -86,7 +86,7 @@ class SequencePredictionShakespeare(TrialTask):
     """Windows of tinyshakespeare."""
 
     observation_space = spaces.Box(0, 1, (CHARACTERS,), np.uint8)
-    action_space = spaces.Box(-LIMIT, LIMIT, (CHARACTERS,), np.float32)
+    action_space = spaces.Box(-100.0, 100.0, (CHARACTERS,), np.float32)
 
     def generate(self, draw: Draw, *, typos: float) -> Batch:
         """Show windows of the draw's split, and what follows each character."""
@@ -110,7 +110,7 @@ class SequencePredictionShakespeare(TrialTask):
         self.card.stage(stage)
         count = np.bincount(_windows("test")[:, 1:].reshape(-1), minlength=CHARACTERS)
         frequency = count / count.sum()
-        answer = np.log(frequency, out=np.full(CHARACTERS, -LIMIT), where=count > 0)
+        answer = np.log(frequency, out=np.full(CHARACTERS, NEVER), where=count > 0)
         answer = answer.astype(np.float32)
         return Policy(lambda x: np.broadcast_to(answer, (*x.shape[:2], CHARACTERS)))
 

@@ -8,6 +8,7 @@ import torch
 from array_api_compat import torch as torch_namespace
 
 import neurotasks
+from agents.linear import logistic
 from agents.training import TorchLearner, TrainingDiverged
 from neurotasks.agent import Agent, Budget, Learner, silent
 from neurotasks.errors import UnknownStage
@@ -55,6 +56,14 @@ def test_gru_masters_the_echo_and_mlp_cannot(echo, echo_class):
         gru = TorchLearner("gru", width=32, learning_rate=1e-2, batch=32)
         assert score(task, learn(task, gru, Budget("smoke", 4000)))[0] > 0.9
         assert abs(score(task, learn(task, TorchLearner("mlp", width=16)))[0]) < 0.1
+
+
+def test_gru_remembers_more_of_a_song_than_a_bigram_model():
+    task = neurotasks.load("SequencePrediction-v0")
+    gru = TorchLearner("gru", width=32, learning_rate=2e-2, batch=16, checks=2)
+    bigrams = logistic().learn(task, seeds=[0], budget=Budget("smoke", 500), log=silent)
+    gru = learn(task, gru, Budget("smoke", 2000))
+    assert score(task, gru)[0] > score(task, bigrams)[0] + 0.1
 
 
 def test_answers_do_not_depend_on_how_trials_are_cut(echo):
@@ -178,6 +187,11 @@ def test_an_unknown_network_is_refused():
 def test_an_unknown_split_is_refused(echo):
     with pytest.raises(UnknownStage, match="has no split 'train9'"):
         learn(echo, TorchLearner(split="train9"))
+
+
+def test_an_empty_budget_is_refused(echo):
+    with pytest.raises(ValueError, match="teaches nothing"):
+        learn(echo, TorchLearner(), Budget("smoke", 0))
 
 
 @pytest.mark.parametrize("task", ["CartPole-v0", "ContinualDigits-v0"])

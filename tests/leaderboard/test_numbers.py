@@ -46,6 +46,6 @@ def test_quantities_keep_their_unit():
     assert [duration(s) for s in (0.512, 42.4, 83.0, 7200.0)] == [
         "0.51 s", "42 s", "1.4 min", "2.0 h",
     ]  # fmt: skip
-    assert [energy(k) for k in (0.0, 1e-9, 8.9e-5, 2.5)] == [
-        "0 Wh", "< 0.001 Wh", "0.089 Wh", "2.5 kWh",
+    assert [energy(k) for k in (0.0, 8.9e-5, 0.0123, 2.5)] == [
+        "0 mWh", "89 mWh", "12.3 Wh", "2.5 kWh",
     ]  # fmt: skip
