@@ -205,12 +205,16 @@ def ridge(history: int = 1) -> ScikitLearner:
     return ScikitLearner(RidgeCV(alphas=np.logspace(-2.0, 5.0, 15)), history)
 
 
-def logistic(history: int = 1, strength: float = 1.0, steps: int = 200) -> ScikitLearner:
+def logistic(
+    history: int = 1, strength: float = 1.0, steps: int = 200, split: str = "train"
+) -> ScikitLearner:
     """Return multinomial logistic regression.
 
     Args:
         history: How many steps a row shows.
         strength: Weight of the penalty on the squares of the coefficients.
         steps: Most steps of the optimiser.
+        split: The split to fit.
     """
-    return ScikitLearner(LogisticRegression(C=1.0 / strength, max_iter=steps), history)
+    estimator = LogisticRegression(C=1.0 / strength, max_iter=steps)
+    return ScikitLearner(estimator, history, split=split)

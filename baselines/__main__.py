@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from baselines.check import REFERENCE, check
 from baselines.recipes import BUDGETS, recipe_of
 from baselines.runner import Outcome, Run, plan, run_all
-from neurotasks import cards, load
+from neurotasks import cards, load, sources
 from neurotasks.errors import NeurotasksError
-from neurotasks.scores import interval
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,16 +77,28 @@ def _run(options: argparse.Namespace) -> int:
         device=options.device,
         out=options.out,
     )
-    recorded = {card.label for card in cards() if card.data == "recorded"}
     if options.data != "any":
-        wanted = options.data == "recorded"
-        runs = [run for run in runs if (run.task in recorded) == wanted]
+        wanted = set(_tasks_with_data(recorded=options.data == "recorded"))
+        runs = [run for run in runs if run.task in wanted]
     outcomes = _watch(runs, options.jobs)
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         name = f"{outcome.run.agent} on {outcome.run.task}"
         print(f"baselines: {name} failed: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _tasks_with_data(*, recorded: bool) -> Iterator[str]:
+    """Yield the tasks on recorded data that are in the cache, or all others."""
+    for card in cards():
+        if card.source is None:
+            if not recorded:
+                yield card.label
+        elif recorded and sources.get(card.source).present:
+            yield card.label
+        elif recorded:
+            source = sources.get(card.source)
+            print(f"{card.label} is left out: {source.name} is not in the cache; {source.cure}")
 
 
 def _watch(runs: Sequence[Run], jobs: int) -> list[Outcome]:
@@ -112,12 +124,23 @@ def _line(outcome: Outcome) -> str:
     head = f"{outcome.run.task:34} {outcome.run.agent:14}"
     if outcome.result is None:
         return f"{head} failed"
-    score = interval(outcome.result.stages["test"].score)
-    raw = interval(outcome.result.stages["test"].raw).mean
+    test = outcome.result.stages["test"]
+    score = test.score_interval(load(outcome.run.task).card, "test")
+    raw = sum(test.raw) / len(test.raw)
     kept = "" if outcome.fresh else "  (kept)"
     ends = f"[{score.low:6.3f}, {score.high:6.3f}]"
     seconds = f"{outcome.result.seconds:6.1f} s"
-    return f"{head} score {score.mean:6.3f} {ends}  raw {raw:8.4g}  {seconds}{kept}"
+    line = f"{head} score {score.mean:6.3f} {ends}  raw {raw:8.4g}  {seconds}{kept}"
+    return "\n".join([line, *_details(test.extra)])
+
+
+def _details(extra: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each further figure that has parts, means over the seeds."""
+    for name, seeds in extra.items():
+        if isinstance(seeds[0], Mapping):
+            means = {part: sum(seed[part] for seed in seeds) / len(seeds) for part in seeds[0]}
+            parts = "  ".join(f"{part} {mean:.2f}" for part, mean in means.items())
+            yield f"    {name}: {parts}"
 
 
 def _list(options: argparse.Namespace) -> int:

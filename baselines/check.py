@@ -28,7 +28,7 @@ _ROUNDING = 0.005
 
 def allowed(reference: Result, stage: str) -> tuple[float, float]:
     """Return the interval that a rerun's mean score must land in."""
-    found = interval(reference.stages[stage].score)
+    found = interval(reference.stages[stage].score)  # the rerun answers the same fixed test set
     half = math.sqrt(2.0) * (found.high - found.mean) + _ROUNDING
     return found.mean - half, found.mean + half
 

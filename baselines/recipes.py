@@ -110,34 +110,70 @@ def _samples(smoke: int, quick: int, full: int) -> dict[str, int]:
 
 
 _NOTHING = _samples(0, 0, 0)
+_MOUSE = ("OrientationDecodingMouse-v0",)
+_STRINGER = ("OrientationDecodingStringer-v0",)
 _DECODING = ("OrientationDecoding*",)
-_SMALL_IMAGES = ("ImageClassificationDigits-v0",)
-_IMAGES = ("ImageClassification*",)
+_DIGITS = ("ImageClassificationDigits-v0",)
 _FASHION = ("ImageClassificationFashionMNIST-v0",)
+_IMAGES = ("ImageClassification*",)
 _SYMBOLS = ("SequencePrediction-v0",)
 _TEXT = ("SequencePredictionShakespeare-v0",)
 _CONTROL = ("CartPole-v0", "EvidenceAccumulation-v0")
 _STREAMS = ("Continual*",)
+
+_CNN = {"width": 64, "weight_decay": 0.01}
+_GRU = {"learning_rate": 1e-2, "batch": 16}
 _A2C = {"n_envs": 8, "n_steps": 16, "settings": {"learning_rate": 2e-3}}
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("trivial", ("*",), _reference("Trivial"), _NOTHING),
     Recipe("ideal", ("*",), _reference("Ideal"), _NOTHING),
-    Recipe("ridge", _DECODING, _linear("ridge"), _samples(2_000, 10_000, 20_000)),
-    Recipe("mlp", _DECODING, _torch("mlp"), _samples(20_000, 200_000, 1_000_000)),
-    Recipe("logistic", _IMAGES, _linear("logistic"), _samples(500, 5_000, 20_000)),
-    Recipe("mlp", _SMALL_IMAGES, _torch("mlp"), _samples(5_000, 40_000, 100_000)),
-    Recipe("cnn", _SMALL_IMAGES, _torch("cnn", width=32), _samples(5_000, 40_000, 100_000)),
+    # orientation decoding
+    Recipe("ridge", _DECODING, _linear("ridge"), _samples(2_000, 20_000, 20_000)),
     Recipe(
-        "cnn", _FASHION, _torch("cnn", width=32, split="train15k"), _samples(2_000, 30_000, 150_000)
+        "mlp",
+        _MOUSE,
+        _torch("mlp", learning_rate=1e-3, weight_decay=0.1, batch=32),
+        _samples(2_000, 10_000, 10_000),
     ),
-    Recipe("cnn", _IMAGES, _torch("cnn", width=32), _samples(2_000, 55_000, 275_000)),
-    Recipe("logistic", _SYMBOLS, _linear("logistic", history=4), _samples(200, 2_000, 5_000)),
-    Recipe("gru", _SYMBOLS, _torch("gru", width=64), _samples(5_000, 60_000, 300_000)),
-    Recipe("logistic", _TEXT, _linear("logistic", history=4), _samples(50, 500, 2_000)),
-    Recipe("gru", _TEXT, _torch("gru", width=256), _samples(1_000, 8_000, 40_000)),
+    Recipe(
+        "mlp",
+        _STRINGER,
+        _torch("mlp", learning_rate=1e-3, weight_decay=0.1, batch=32),
+        _samples(500, 5_000, 10_000),
+    ),
+    Recipe("mlp", _DECODING, _torch("mlp"), _samples(4_000, 50_000, 500_000)),
+    # image classification
+    Recipe("logistic", _DIGITS, _linear("logistic"), _samples(1_085, 1_085, 1_085)),
+    Recipe("mlp", _DIGITS, _torch("mlp", width=64, batch=32), _samples(2_000, 12_000, 40_000)),
+    Recipe("cnn", _DIGITS, _torch("cnn", batch=32), _samples(2_000, 12_000, 40_000)),
+    Recipe(
+        "logistic",
+        _FASHION,
+        _linear("logistic", split="train15k"),
+        _samples(1_000, 5_000, 15_000),
+    ),
+    Recipe(
+        "cnn", _FASHION, _torch("cnn", split="train15k", **_CNN), _samples(2_000, 15_000, 150_000)
+    ),
+    Recipe("logistic", _IMAGES, _linear("logistic"), _samples(1_000, 5_000, 20_000)),
+    Recipe("cnn", _IMAGES, _torch("cnn", **_CNN), _samples(2_000, 20_000, 275_000)),
+    # sequence prediction
+    Recipe("logistic", _SYMBOLS, _linear("logistic", history=3), _samples(200, 1_000, 1_000)),
+    Recipe(
+        "gru", _SYMBOLS, _torch("gru", width=64, checks=5, **_GRU), _samples(1_000, 6_000, 60_000)
+    ),
+    Recipe("logistic", _TEXT, _linear("logistic", history=3, steps=60), _samples(50, 500, 2_000)),
+    Recipe(
+        "gru",
+        _TEXT,
+        _torch("gru", width=256, weight_decay=0.01, checks=6, **_GRU),
+        _samples(500, 4_000, 23_500),
+    ),
+    # control and decisions
     Recipe("ppo", _CONTROL, _sb3("PPO"), _samples(8_192, 65_536, 262_144)),
     Recipe("a2c", _CONTROL, _sb3("A2C", **_A2C), _samples(8_192, 65_536, 262_144)),
+    # continual learning
     Recipe("naive", _STREAMS, _avalanche("naive"), _samples(2_000, 20_000, 60_000)),
     Recipe("replay", _STREAMS, _avalanche("replay"), _samples(2_000, 20_000, 60_000)),
     Recipe("cumulative", _STREAMS, _avalanche("cumulative"), _samples(2_000, 20_000, 60_000)),

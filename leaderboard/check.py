@@ -81,6 +81,8 @@ def _seeds_problem(result: Result) -> str:
     for name, stage in result.stages.items():
         if not is_numbers(stage.raw, runs) or not is_numbers(stage.score, runs):
             return f"in stage {name!r} raw and score must hold {runs} finite numbers, one a seed"
+        if stage.error and not is_numbers(stage.error, runs):
+            return f"in stage {name!r} error must hold {runs} finite numbers, or none"
         fault = _extra_problem(name, stage, runs)
         if fault:
             return fault

@@ -12,7 +12,7 @@ from leaderboard.check import STAGES, problem
 from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, NoResults, UnknownStage
 from neurotasks.results import Result, read_result
-from neurotasks.scores import Interval, interval, score
+from neurotasks.scores import Interval, score
 
 __all__ = [
     "ANCHORS",
@@ -167,15 +167,16 @@ def _table(card: TaskCard, records: Sequence[Record]) -> Table:
         best = max(group, key=lambda r: (len(r.result.seeds), r.result.samples, str(r.path)))
         if card_hash == card.hash:
             _check_scores(best, card)
-        (rows if card_hash == card.hash else earlier).append(_row(best, len(group) - 1))
+        (rows if card_hash == card.hash else earlier).append(_row(best, card, len(group) - 1))
     return Table(card, _ranked(rows), tuple(sorted(earlier, key=lambda row: row.agent)))
 
 
-def _row(record: Record, others: int) -> Row:
+def _row(record: Record, card: TaskCard, others: int) -> Row:
     found = record.result.stages
-    stages = {name: found[name] for name in STAGES if name in found}
-    scores = {name: interval(stage.score) for name, stage in stages.items()}
-    raws = {name: interval(stage.raw) for name, stage in stages.items()}
+    known = (*card.stages, "private") if card.data == "generated" else tuple(card.stages)
+    stages = {name: found[name] for name in STAGES if name in found and name in known}
+    scores = {name: stage.score_interval(card, name) for name, stage in stages.items()}
+    raws = {name: stage.raw_interval(card) for name, stage in stages.items()}
     return Row(record, scores, raws, others=others)
 
 

@@ -52,13 +52,33 @@ def evaluate(
     """
     results = {}
     for stage in stages or task.card.evaluated:
-        raw = [
-            float(np.mean(trial_metric(task, agent, seed=seed, stage=stage, trials=trials)))
+        values = [
+            trial_metric(task, agent, seed=seed, stage=stage, trials=trials)
             for agent, seed in zip(agents, seeds, strict=True)
         ]
-        anchors = task.card.stage(stage)
-        results[stage] = StageResult(tuple(raw), tuple(score(value, anchors) for value in raw))
+        raw, anchors = tuple(float(v.mean()) for v in values), task.card.stage(stage)
+        results[stage] = StageResult(
+            raw,
+            tuple(score(value, anchors) for value in raw),
+            _details(task, agents, seeds, stage),
+            tuple(float(v.std() / np.sqrt(len(v))) for v in values),
+        )
     return results
+
+
+def _details(
+    task: Task, agents: Sequence[Agent], seeds: Sequence[int], stage: str
+) -> dict[str, Any]:
+    """Return what a trial task tells besides its metric, a list over seeds for each name."""
+    if not isinstance(task, TrialTask) or type(task).details is TrialTask.details:
+        return {}
+    found: dict[str, Any] = {}
+    for agent, seed in zip(agents, seeds, strict=True):
+        batch = task.sample(task.card.stage(stage).trials, seed, stage)
+        answer, _ = agent.act(batch.x, None)
+        for name, parts in task.details(np.asarray(answer), batch).items():
+            found.setdefault(name, []).append(dict(parts))
+    return found
 
 
 def trial_metric(
@@ -161,7 +181,8 @@ def evaluate_stream(
         for rows, agent, seed in zip(history, agents, seeds, strict=True):
             rows.append(_groups(task, agent, seed))
     matrices = [np.stack(rows) for rows in history]
-    return agents, stream_result(task, matrices, untrained)
+    sizes = [np.bincount(np.asarray(task.test(seed).trials["group"])) for seed in seeds]
+    return agents, _stream_result(task, matrices, untrained, sizes)
 
 
 def _groups(task: StreamTask, agent: Agent, seed: int) -> NDArray[np.float64]:
@@ -172,8 +193,11 @@ def _groups(task: StreamTask, agent: Agent, seed: int) -> NDArray[np.float64]:
     return np.bincount(group, values) / np.bincount(group)
 
 
-def stream_result(
-    task: StreamTask, matrices: Sequence[Array], untrained: Sequence[Array]
+def _stream_result(
+    task: StreamTask,
+    matrices: Sequence[Array],
+    untrained: Sequence[Array],
+    sizes: Sequence[Array],
 ) -> StageResult:
     """Return the metrics of accuracy matrices, one matrix for each seed."""
     raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
@@ -184,4 +208,6 @@ def stream_result(
         extra["backward transfer"] = [backward for backward, _ in pairs]
         extra["forward transfer"] = [forward for _, forward in pairs]
     anchors = task.card.stage("test")
-    return StageResult(raw, tuple(score(value, anchors) for value in raw), extra)
+    last = [(matrix[-1], size) for matrix, size in zip(matrices, sizes, strict=True)]
+    errors = tuple(float(np.sqrt((p * (1 - p) / n).sum()) / len(p)) for p, n in last)
+    return StageResult(raw, tuple(score(value, anchors) for value in raw), extra, errors)

@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
+from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, UnwritableFolder
+from neurotasks.scores import Interval, interval
 
 __all__ = [
     "SCHEMA",
@@ -43,12 +43,30 @@ class StageResult:
     Attributes:
         raw: The raw metric, one number a seed.
         score: The score, one number a seed.
-        extra: Other numbers a seed: for streams "matrix" (E x G), "backward transfer" ...
+        extra: Other numbers, a list over seeds each: for streams "matrix" (E x G), "forgetting",
+            "backward transfer" and "forward transfer"; else the task's details, by part.
+        error: Standard error of each raw metric over its test trials; empty if not known.
     """
 
     raw: tuple[float, ...]
     score: tuple[float, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    error: tuple[float, ...] = ()
+
+    def raw_interval(self, card: TaskCard) -> Interval:
+        """Return the mean raw metric with its 95 % interval."""
+        return interval(self.raw, shared=self._shared(card))
+
+    def score_interval(self, card: TaskCard, stage: str) -> Interval:
+        """Return the mean score with its 95 % interval; `stage` says which anchors it stands on."""
+        anchors = card.stage(stage)
+        scale = abs(anchors.ceiling - anchors.chance)
+        return interval(self.score, shared=self._shared(card) / scale)
+
+    def _shared(self, card: TaskCard) -> float:
+        """Return the error of the test trials, where all seeds answer the same ones."""
+        fixed = card.data != "generated"
+        return sum(self.error) / len(self.error) if fixed and self.error else 0.0
 
 
 @dataclass(frozen=True)
@@ -117,11 +135,11 @@ class Result:
             raise CorruptResult(f"its fields differ by {sorted(set(record) ^ names)}")
         try:
             stages = {
-                name: StageResult(tuple(s["raw"]), tuple(s["score"]), s["extra"])
+                name: StageResult(tuple(s["raw"]), tuple(s["score"]), s["extra"], tuple(s["error"]))
                 for name, s in record["stages"].items()
             }
         except (AttributeError, KeyError, TypeError) as error:
-            raise CorruptResult("its stages do not hold raw, score and extra") from error
+            raise CorruptResult("its stages do not hold raw, score, extra and error") from error
         record.update(stages=stages, seeds=tuple(record["seeds"]))
         return cls(**record)
 
@@ -245,8 +263,3 @@ def read_results(folder: Path) -> Iterator[Result]:
     """Read all results of a folder and of the folders below it, in the order of their paths."""
     for path in sorted(folder.rglob("*.json")):
         yield read_result(path)
-
-
-def as_floats(values: Any) -> tuple[float, ...]:
-    """Return numbers as a tuple of Python floats."""
-    return tuple(float(value) for value in np.asarray(values).reshape(-1))

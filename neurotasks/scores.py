@@ -19,7 +19,7 @@ class Interval:
 
     Attributes:
         mean: The mean.
-        low: Lower end; equals the mean where there is one run only.
+        low: Lower end; equals the mean where there is one run and no shared error.
         high: Upper end.
         runs: How many runs.
     """
@@ -40,18 +40,24 @@ def anchor_error(stage: Stage) -> float:
     return math.hypot(stage.chance_error, stage.ceiling_error) / abs(stage.ceiling - stage.chance)
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def interval(values: Sequence[float], level: float = 0.95, shared: float = 0.0) -> Interval:
     """Return the mean of some runs with Student's interval.
 
     Runs are the unit, never trials: each run has its own weights and, where the data are generated,
-    its own test trials, so that the interval covers both.
-    """
-    runs = np.asarray(values, dtype=np.float64)
-    mean = float(runs.mean())
-    if len(runs) < 2:  # noqa: PLR2004 - one run has no spread
-        return Interval(mean, mean, mean, len(runs))
-    from scipy.special import stdtrit  # noqa: PLC0415 - `import neurotasks` stays without SciPy
+    its own test trials, so that the spread over runs covers both. Where all runs answer one fixed
+    test set, their spread does not show that another set would give another mean.
 
-    error = float(runs.std(ddof=1)) / math.sqrt(len(runs))
-    half = float(stdtrit(len(runs) - 1, 0.5 + level / 2)) * error
+    Args:
+        values: One number a run.
+        level: The part of all intervals that cover the truth.
+        shared: Standard error that all runs share, such as that of a fixed test set.
+    """
+    from scipy.special import ndtri, stdtrit  # noqa: PLC0415 - `import neurotasks` is light
+
+    runs = np.asarray(values, dtype=np.float64)
+    mean, tail = float(runs.mean()), 0.5 + level / 2
+    half = float(ndtri(tail)) * shared
+    if len(runs) > 1:  # one run has no spread
+        error = float(runs.std(ddof=1)) / math.sqrt(len(runs))
+        half = math.hypot(half, float(stdtrit(len(runs) - 1, tail)) * error)
     return Interval(mean, mean - half, mean + half, len(runs))

@@ -94,6 +94,16 @@ class TrialTask(ABC):
         """
         raise _no_ideal_observer(self.card, stage)
 
+    def details(self, answer: Array, batch: Batch) -> Mapping[str, Mapping[str, float]]:
+        """Return further figures of a stage's answers, by name and part; none by default.
+
+        Args:
+            answer: (B, T, *action), all answers of a stage.
+            batch: The trials that were answered.
+        """
+        del answer, batch
+        return {}
+
     def sample(
         self,
         trials: int | range,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurotasks.arrays import Array
 from neurotasks.errors import InvalidAction
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, ControlTask, State, StreamTask, Task, TrialTask
+from neurotasks.task import Batch, ControlTask, StreamTask, Task, TrialTask
 
 __all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
 
@@ -93,7 +93,7 @@ def check_action(space: gym.Space[Any], action: Any, shape: tuple[int, ...]) -> 
             raise InvalidAction(f"the action has type {array.dtype}; {space} takes integers")
         low, count = int(space.start), int(space.n)
         # Read as unsigned numbers, what lies below the first class lies above the last one too.
-        place = (array - low if low else array).astype(np.uint64)
+        place = (array - low if low else array).view(f"u{array.itemsize}")
         if place.size and place.max() >= count:
             bad, high = array[place >= count].flat[0], low + count - 1
             raise InvalidAction(f"the action {bad} does not exist; {space} has {low} to {high}")
@@ -207,6 +207,8 @@ class _ControlWorlds:
         # One draw for all steps: it looks at these arrays, which change in place.
         self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
         self.state = task.initial(Draw(task.card.label, stage, self.seeds), **self.parameters)
+        # A named tuple has a constructor from a sequence of its own.
+        self.pack = getattr(type(self.state), "_make", tuple)
         size = sum(part.nbytes for part in self.state)
         self.ahead = int(np.clip(_STATE_BYTES // max(size, 1), 1, _BUFFER_STATES))
         self.fresh = [  # (N, ahead, ...) each
@@ -231,7 +233,7 @@ class _ControlWorlds:
         merged = [part.copy(order="K") for part in self.state]
         for part, fresh in zip(merged, self.fresh, strict=True):
             part[which] = fresh[which, slot]
-        self.state = _like(self.state, merged)
+        self.state = self.pack(merged)
 
     def _fill(self) -> None:
         """Draw ahead if any world has run dry, then for all that have used more than half."""
@@ -259,9 +261,3 @@ class _ControlWorlds:
         )
         self.time += 1
         return Outcome(reward, terminated, {})
-
-
-def _like(state: State, parts: list[Array]) -> State:
-    """Return parts as a tuple of the state's own type."""
-    make = getattr(type(state), "_make", tuple)  # a named tuple has a constructor from a sequence
-    return make(parts)

@@ -68,6 +68,11 @@ class Source:
         """The folder of the files as they were published."""
         return self.folder / "raw"
 
+    @property
+    def present(self) -> bool:
+        """Whether all files that are needed are in the cache; nothing is verified."""
+        return all((self.raw / file.name).is_file() for file in self.files if not file.optional)
+
     def load(self) -> Mapping[str, NDArray[Any]]:
         """Return the arrays, mapped read-only from disk; prepare them if that was not done yet.
 

@@ -9,8 +9,8 @@ follow, to 2 s, z-scored for each neuron over the training trials.
 What it may do: answer a point (cos 2a, sin 2a) of the plane for an orientation of a degrees; the
 length of the vector does not matter.
 
-How it is scored: mean absolute circular error in degrees, from 0 to 90. `session_accuracy` gives
-the accuracy in each session besides, where chance is 1/4.
+How it is scored: mean absolute circular error in degrees, from 0 to 90. Beside it stands
+the accuracy in each session, where chance is 1/4.
 
 When it ends: after the one answer.
 
@@ -28,6 +28,7 @@ files do not say in which of these animals. One session (2) cannot be decoded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ from neurotasks.task import Batch, TrialTask, rows, split_of
 SESSIONS, NEURONS, DIRECTIONS = 7, 307, 8
 ROUNDS = {"validation": (4, 12), "test": (2, 6, 10, 14)}
 ONSET, OFFSET = 0.25, 2.0  # window of the response in s
+DETAIL = "accuracy of four orientations (chance 0.25)"
 ZERO_DEGREES = np.array([1.0, 0.0], dtype=np.float32)
 
 CARD = TaskCard(
@@ -114,6 +116,11 @@ class OrientationDecodingMouse(TrialTask):
         """Answer 0 degrees."""
         self.card.stage(stage)
         return Policy(lambda x: np.broadcast_to(ZERO_DEGREES, (*x.shape[:2], 2)))
+
+    def details(self, answer: Array, batch: Batch) -> Mapping[str, Mapping[str, float]]:
+        """Return the accuracy in each session, four orientations, chance 1/4."""
+        found = enumerate(session_accuracy(answer, batch))
+        return {DETAIL: {f"session {number}": float(accuracy) for number, accuracy in found}}
 
 
 def session_accuracy(answer: Array, batch: Batch) -> NDArray[np.float64]:

@@ -24,7 +24,5 @@ def test_cartpole_step_1024(compare):
             worlds.step(action)
 
     with warnings.catch_warnings():
-        ratio = compare(
-            "cartpole_step_1024", lambda: play(ours), lambda: play(theirs), target=1.5
-        )
+        ratio = compare("cartpole_step_1024", lambda: play(ours), lambda: play(theirs), target=1.5)
     assert ratio > 0
