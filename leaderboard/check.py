@@ -8,7 +8,7 @@ from typing import Any
 
 from neurotasks.results import Result, StageResult
 
-__all__ = ["STAGES", "is_matrices", "is_numbers", "problem"]
+__all__ = ["STAGES", "is_matrices", "is_numbers", "is_parts", "problem"]
 
 STAGES = ("test", "shift", "private")
 _TEXTS = ("task", "card", "agent", "energy_method", "hardware", "commit")
@@ -58,6 +58,17 @@ def is_matrices(value: Any, runs: int) -> bool:
     )
 
 
+def is_parts(value: Any, runs: int) -> bool:
+    """Return whether a value maps the same parts to finite numbers, once for each run."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == runs
+        and all(isinstance(item, Mapping) and item for item in value)
+        and all(list(item) == list(value[0]) for item in value)
+        and all(_is_number(number) for item in value for number in item.values())
+    )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -78,15 +89,16 @@ def _seeds_problem(result: Result) -> str:
         return "a seed stands twice in seeds"
     if "test" not in result.stages or not set(result.stages) <= set(STAGES):
         return f"stages must hold 'test' and be among {STAGES}"
-    for name, stage in result.stages.items():
-        if not is_numbers(stage.raw, runs) or not is_numbers(stage.score, runs):
-            return f"in stage {name!r} raw and score must hold {runs} finite numbers, one a seed"
-        if stage.error and not is_numbers(stage.error, runs):
-            return f"in stage {name!r} error must hold {runs} finite numbers, or none"
-        fault = _extra_problem(name, stage, runs)
-        if fault:
-            return fault
-    return ""
+    faults = (_stage_problem(name, stage, runs) for name, stage in result.stages.items())
+    return next((fault for fault in faults if fault), "")
+
+
+def _stage_problem(name: str, stage: StageResult, runs: int) -> str:
+    if not is_numbers(stage.raw, runs) or not is_numbers(stage.score, runs):
+        return f"in stage {name!r} raw and score must hold {runs} finite numbers, one a seed"
+    if stage.error and not is_numbers(stage.error, runs):
+        return f"in stage {name!r} error must hold {runs} finite numbers, or none"
+    return _extra_problem(name, stage, runs)
 
 
 def _extra_problem(name: str, stage: StageResult, runs: int) -> str:

@@ -8,14 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.check import is_numbers
+from leaderboard.check import is_numbers, is_parts
 from leaderboard.collect import Row, Table
 from leaderboard.numbers import exact, mean_and_spread, plain
 from leaderboard.svg import Lane, Mark, score_plot
 from leaderboard.svg_learning import Line, curve_plot, matrix_plot
 from neurotasks.scores import Interval, interval
 
-__all__ = ["Curves", "Matrix", "curves", "matrices", "overview", "scores", "text"]
+__all__ = [
+    "Curves",
+    "Details",
+    "Matrix",
+    "curves",
+    "details",
+    "matrices",
+    "overview",
+    "scores",
+    "text",
+]
 
 _STYLES = 6  # colours and dashes of learning curves in the style sheet
 
@@ -28,6 +38,15 @@ class Matrix:
     plot: str
     rows: tuple[tuple[str, ...], ...]
     beside: tuple[tuple[str, Interval], ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """A further figure of a task, part by part: the parts, and each agent's mean in each."""
+
+    name: str
+    parts: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Interval, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -141,6 +160,18 @@ def _curves(number: int, name: str, rows: Sequence[Row]) -> Curves | None:
     said = "; ".join(f"{agent} run {run} ends at {value}" for agent, run, _, value in ends)
     plot = curve_plot(f"curve-{number}", f"Learning curves: {name}", said, lines)
     return Curves(name, plot, tuple(legend), tuple(ends))
+
+
+def details(rows: Sequence[Row]) -> tuple[Details, ...]:
+    """Return the further figures that have parts, such as the accuracy in each session."""
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[str, tuple[Interval, ...]]]] = {}
+    for row in rows:
+        for name, seeds in row.result.stages["test"].extra.items():
+            if is_parts(seeds, len(row.result.seeds)):
+                parts = tuple(seeds[0])
+                means = tuple(interval([seed[part] for seed in seeds]) for part in parts)
+                found.setdefault((name, parts), []).append((row.agent, means))
+    return tuple(Details(name, parts, tuple(lines)) for (name, parts), lines in found.items())
 
 
 def _track(row: Row, stage: str) -> tuple[Mark, ...]:

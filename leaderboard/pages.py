@@ -127,6 +127,7 @@ def _task_context(table: Table) -> dict[str, Any]:
         "plot": figures.scores(table) if table.rows else "",
         "matrices": figures.matrices(table.rows),
         "curves": figures.curves(table.rows),
+        "details": figures.details(table.rows),
         "facts": _facts(table.card),
         "bibtex": bibtex(table.card),
         "energy_methods": sorted({row.result.energy_method for row in table.rows}),

@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
 
 from leaderboard.collect import ANCHORS, Row, Table, order
-from neurotasks.scores import Interval
+from neurotasks.scores import Interval, score_scale
 
 __all__ = ["Overall", "SuiteLine", "by_topic", "overall", "suite"]
 
@@ -61,30 +62,40 @@ def overall(tables: Iterable[Table]) -> tuple[Overall, ...]:
     Sorted by the number of tasks and then by the mean, because means over unlike sets of tasks do
     not compare; the ideal agent first and the trivial one last.
     """
-    scores: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
+    scores: defaultdict[str, list[_Runs]] = defaultdict(list)
     for table in tables:
         for row in table.rows:
-            scores[row.agent].append(row.result.stages["test"].score)
+            test = row.result.stages["test"]
+            shared = test.shared_error(table.card) * score_scale(table.card.stage("test"))
+            scores[row.agent].append(_Runs(test.score, shared))
     means = (Overall(agent, _pooled(runs), len(runs)) for agent, runs in scores.items())
     return tuple(
         sorted(means, key=lambda o: (order(o.agent), -o.tasks, -o.score.mean, o.agent)),
     )
 
 
-def _pooled(tasks: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+class _Runs(NamedTuple):
+    """The scores of one agent on one task, and the standard error that all of them share."""
+
+    scores: Sequence[float]
+    shared: float
+
+
+def _pooled(tasks: Sequence[_Runs], level: float = 0.95) -> Interval:
     """Return the mean over tasks of the means over runs, with Welch and Satterthwaite's interval.
 
     The tasks are taken as they are: the interval says how far other runs of the same tasks would
     move the mean, not how other tasks would.
     """
-    mean = float(np.mean([np.mean(runs) for runs in tasks]))
-    runs = np.array([len(scores) for scores in tasks])
+    mean = float(np.mean([np.mean(task.scores) for task in tasks]))
+    runs = np.array([len(task.scores) for task in tasks])
     if runs.min() == 1:
         return Interval(mean, mean, mean, 1)
-    variances = np.array([np.var(scores, ddof=1) for scores in tasks]) / runs
-    total = float(variances.sum())
+    variances = np.array([np.var(task.scores, ddof=1) for task in tasks]) / runs
+    total = float(variances.sum()) + sum(task.shared**2 for task in tasks)
     if total == 0.0:
         return Interval(mean, mean, mean, int(runs.min()))
-    freedom = total**2 / float((variances**2 / (runs - 1)).sum())
+    estimated = float((variances**2 / (runs - 1)).sum())  # the shared errors are known better
+    freedom = total**2 / estimated if estimated else math.inf
     half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(total) / len(tasks)
     return Interval(mean, mean - half, mean + half, int(runs.min()))

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, UnwritableFolder
-from neurotasks.scores import Interval, interval
+from neurotasks.scores import Interval, interval, score_scale
 
 __all__ = [
     "SCHEMA",
@@ -55,16 +55,17 @@ class StageResult:
 
     def raw_interval(self, card: TaskCard) -> Interval:
         """Return the mean raw metric with its 95 % interval."""
-        return interval(self.raw, shared=self._shared(card))
+        return interval(self.raw, shared=self.shared_error(card))
 
     def score_interval(self, card: TaskCard, stage: str) -> Interval:
         """Return the mean score with its 95 % interval; `stage` says which anchors it stands on."""
-        anchors = card.stage(stage)
-        scale = abs(anchors.ceiling - anchors.chance)
-        return interval(self.score, shared=self._shared(card) / scale)
+        return interval(self.score, shared=self.shared_error(card) * score_scale(card.stage(stage)))
 
-    def _shared(self, card: TaskCard) -> float:
-        """Return the error of the test trials, where all seeds answer the same ones."""
+    def shared_error(self, card: TaskCard) -> float:
+        """Return the standard error of the raw metric that all seeds share.
+
+        It is that of a fixed test set; where the data are generated each seed has its own trials.
+        """
         fixed = card.data != "generated"
         return sum(self.error) / len(self.error) if fixed and self.error else 0.0
 

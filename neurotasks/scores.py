@@ -10,7 +10,7 @@ import numpy as np
 
 from neurotasks.card import Stage
 
-__all__ = ["Interval", "anchor_error", "interval", "score"]
+__all__ = ["Interval", "interval", "score", "score_scale"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def score(raw: float, stage: Stage) -> float:
     return (raw - stage.chance) / (stage.ceiling - stage.chance)
 
 
-def anchor_error(stage: Stage) -> float:
-    """Return the standard error of a score near 0 or 1 that comes from the card's own anchors."""
-    return math.hypot(stage.chance_error, stage.ceiling_error) / abs(stage.ceiling - stage.chance)
+def score_scale(stage: Stage) -> float:
+    """Return how much a score moves for one unit of the raw metric."""
+    return 1.0 / abs(stage.ceiling - stage.chance)
 
 
 def interval(values: Sequence[float], level: float = 0.95, shared: float = 0.0) -> Interval:

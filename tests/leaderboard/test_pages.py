@@ -15,6 +15,7 @@ import neurotasks
 from leaderboard.collect import collect, read
 from leaderboard.pages import agent_file, bibtex, build, description
 from neurotasks.errors import MissingExtra
+from neurotasks.results import Result, StageResult
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
@@ -172,6 +173,18 @@ def test_a_stream_shows_its_matrix_and_what_follows_from_it(folder, card, make, 
     page = Page(site_of(folder)[f"tasks/{card.label}.html"].decode())
     for words in ("What is kept, what is forgotten", "forgetting", "backward transfer", "0.97"):
         assert words in page.text
+
+
+def test_further_figures_stand_part_by_part(folder, card, make):
+    result = make(card, "mlp", [0.5, 0.6])
+    extra = {"accuracy (chance 0.25)": [{"session 0": 0.5, "session 1": 1.0}] * 2}
+    test = result.stages["test"]
+    stages = {**result.stages, "test": StageResult(test.raw, test.score, extra)}
+    folder.add(Result(**{**vars(result), "stages": stages}))
+    page = site_of(folder)[f"tasks/{card.label}.html"].decode()
+    assert "Accuracy (chance 0.25)" in page
+    assert "Session 1</th>" in page
+    assert '<td class="number">1.00</td>' in page
 
 
 def test_a_curve_of_one_point_is_no_curve(folder, card, make):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from neurotasks import Stage
-from neurotasks.scores import anchor_error, interval, score
+from neurotasks.scores import interval, score, score_scale
 
 
 def test_score_is_zero_at_chance_one_at_the_ceiling_and_never_clipped():
@@ -17,9 +17,17 @@ def test_score_is_zero_at_chance_one_at_the_ceiling_and_never_clipped():
     assert score(1.0, error) == pytest.approx(1.1)
 
 
-def test_anchor_error_is_on_the_scale_of_scores():
-    stage = Stage(trials=1, chance=0.0, ceiling=10.0, chance_error=0.3, ceiling_error=0.4)
-    assert anchor_error(stage) == pytest.approx(0.05)
+def test_scale_of_a_score():
+    stage = Stage(trials=1, chance=45.0, ceiling=5.0)
+    assert score(25.0, stage) - score(26.0, stage) == pytest.approx(score_scale(stage))
+
+
+def test_a_shared_error_widens_the_interval_of_runs_that_agree():
+    alone = interval([0.5, 0.5, 0.5], shared=0.01)
+    assert alone.high - alone.mean == pytest.approx(1.96 * 0.01, rel=1e-3)
+    assert interval([0.5], shared=0.01).low == pytest.approx(alone.low)
+    apart, both = interval([0.4, 0.6]), interval([0.4, 0.6], shared=0.5)
+    assert both.high - 0.5 == pytest.approx(np.hypot(apart.high - 0.5, 1.96 * 0.5), rel=1e-3)
 
 
 def test_interval_is_students():
