@@ -26,6 +26,7 @@ Ceiling = Literal["exact", "monte-carlo", "noise-ceiling", "published", "referen
 
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 _EVALUATED = ("test", "shift", "private")
+_SCORED = ("name", "version", "form", "metric", "steps", "stages", "splits", "data", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +159,7 @@ class TaskCard:
     @property
     def hash(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of what a score depends on."""
-        record = self.to_dict()
-        for prose in ("courses", "summary", "tags", "superseded_by", "history", "citation"):
-            del record[prose]
+        record = {name: _plain(getattr(self, name)) for name in _SCORED}
         text = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -340,11 +340,12 @@ def _step(worlds: Any, index: int = 0) -> Any:
 
 
 def _until_done(worlds: Any) -> tuple[Any, ...]:
-    """Step until the first world is done; return that step's outcome."""
+    """Step until some world is done; return that step's outcome, and which world it is."""
     while True:
         outcome = _step(worlds)
-        if outcome[2][0] or outcome[3][0]:
-            return tuple(outcome)
+        done = outcome[2] | outcome[3]
+        if done.any():
+            return (*outcome, int(done.argmax()))
 
 
 def _check_prefix(make: Maker) -> None:
@@ -376,24 +377,24 @@ def _check_next_step(make: Maker) -> None:
     worlds, manual = make(2), make(2, AutoresetMode.DISABLED)
     worlds.reset(seed=_SEED)
     manual.reset(seed=_SEED)
-    _until_done(worlds)
-    _, _, ended, cut, _ = _until_done(manual)
+    *_, one = _until_done(worlds)
+    _, _, ended, cut, _, _ = _until_done(manual)
     shown, reward, after, _, _ = _step(worlds)
-    _require(reward[0] == 0 and not after[0], "NextStep: the step after the end pays nothing")
+    _require(reward[one] == 0 and not after[one], "NextStep: the step after the end pays nothing")
     fresh, _ = manual.reset(options={"reset_mask": ended | cut})
-    _same(shown[0], fresh[0], "NextStep: the step after the end shows the next trial")
+    _same(shown[one], fresh[one], "NextStep: the step after the end shows the next trial")
 
 
 def _check_same_step(make: Maker) -> None:
     worlds, manual = make(2, AutoresetMode.SAME_STEP), make(2, AutoresetMode.DISABLED)
     worlds.reset(seed=_SEED)
     manual.reset(seed=_SEED)
-    shown, *_, info = _until_done(worlds)
-    last, _, ended, cut, _ = _until_done(manual)
-    _same(info["final_obs"][0], last[0], "SameStep: info['final_obs'] is the last observation")
-    _require(info["_final_obs"][0], "SameStep: info['_final_obs'] marks the ended worlds")
+    shown, *_, info, one = _until_done(worlds)
+    last, _, ended, cut, _, _ = _until_done(manual)
+    _same(info["final_obs"][one], last[one], "SameStep: info['final_obs'] is the last observation")
+    _require(info["_final_obs"][one], "SameStep: info['_final_obs'] marks the ended worlds")
     fresh, _ = manual.reset(options={"reset_mask": ended | cut})
-    _same(shown[0], fresh[0], "SameStep: the step of the end shows the next trial")
+    _same(shown[one], fresh[one], "SameStep: the step of the end shows the next trial")
 
 
 def _check_reset_mask(make: Maker) -> None:

@@ -200,9 +200,7 @@ class _ControlWorlds:
         self.task, self.num, self.stage = task, num, stage
         self.parameters = task.card.stage(stage).parameters
         self.seeds = np.zeros(num, dtype=np.int64)
-        self.number = np.full(num, -1, dtype=np.int64)  # of the running episode
-        self.first = np.zeros(num, dtype=np.int64)  # number of the first episode drawn ahead
-        self.spare = 0  # how often every world can surely start with what is drawn
+        self.number = np.zeros(num, dtype=np.int64)  # of the running episode, as of the last step
         self.time = np.zeros(num, dtype=np.int64)
         # One draw for all steps: it looks at these arrays, which change in place.
         self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
@@ -211,136 +209,47 @@ class _ControlWorlds:
         self.pack = getattr(type(self.state), "_make", tuple)
         size = sum(part.nbytes for part in self.state)
         self.ahead = int(np.clip(_STATE_BYTES // max(size, 1), 1, _BUFFER_STATES))
-        self.fresh = [  # (N, ahead, ...) each
-            np.empty((num, self.ahead, *part.shape[1:]), part.dtype) for part in self.state
+        self.fresh = [  # N blocks of first states, one after the other
+            np.empty((num * self.ahead, *part.shape[1:]), part.dtype) for part in self.state
         ]
-
-    def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
-        self.seeds[which] = seeds
-        self.number[which] = -1
-        self.first[which] = -self.ahead  # nothing is drawn yet
-        self.spare = 0
-
-    def start(self, which: NDArray[np.int64]) -> None:
-        number = self.number[which] + 1
-        self.number[which] = number
-        self.time[which] = 0
-        if self.spare == 0:
-            self._fill()
-        self.spare -= 1
-        slot = number - self.first[which]
-        for part, fresh in zip(self.state, self.fresh, strict=True):
-            part[which] = fresh[which, slot]
-
-    def _fill(self, which: NDArray[np.int64]) -> None:
-        batch = self._generate(self.seeds[which], self.number[which])
-        if self.x is None:
-            self.x, self.y, self.mask = (
-                np.empty((self.num, self.ahead, *part.shape[1:]), part.dtype)
-                for part in (batch.x, batch.y, batch.mask)
-            )
-            self.weight = np.empty(self.mask.shape)
-        for buffer, part in ((self.x, batch.x), (self.y, batch.y), (self.mask, batch.mask)):
-            buffer[which] = part.reshape((len(which), self.ahead, *part.shape[1:]))
-        mask = self.mask[which]
-        metric = self.task.card.metric
-        self.weight[which] = metric.sign * mask / mask.sum(axis=-1, keepdims=True)
-        self.first[which] = self.number[which]
-        self.drawn[which] = self.ahead
-
-    def _generate(self, seeds: NDArray[np.int64], first: NDArray[np.int64]) -> Batch:
-        if isinstance(self.task, TrialTask):
-            label = self.task.card.label
-            draw = Draw(label, self.stage, seeds, first, self.ahead, split=self.stage)
-            return self.task.generate(draw, **self.parameters)
-        parts = [
-            self.task.sample(range(int(k), int(k) + self.ahead), int(s), self.stage)
-            for s, k in zip(seeds, first, strict=True)
-        ]
-        x, y, mask = (
-            np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "mask")
-        )
-        return Batch(x, y, mask)
-
-    def _at(self, buffer: Array) -> Array:
-        return buffer[self.rows, self.number - self.first, self.time]
-
-    def observe(self) -> Array:
-        return self._at(self.x)  # advanced indexing copies
-
-    def trial(self) -> NDArray[np.int64]:
-        return self.number.copy()
-
-    def step(self, action: Array) -> Outcome:
-        truth, scored = self._at(self.y), self._at(self.mask)
-        values = self.task.card.metric.values
-        if values is None:
-            raise TypeError(f"{self.task.card.id} is a trial task, so its metric needs `values`")
-        reward = values(action[:, None], truth[:, None])[:, 0] * self._at(self.weight)
-        reward[~scored] = 0.0
-        info = {"trial": self.number.copy(), "answer": truth, "scored": scored}
-        terminated = self.time + 1 >= self.x.shape[2]
-        self.time = np.where(terminated, self.time, self.time + 1)
-        return Outcome(reward, terminated, info)
-
-
-class _ControlWorlds:
-    """Worlds of a control task: first states are drawn ahead, in blocks of `ahead`.
-
-    Among many worlds some begin an episode in nearly every step, and drawing a few first states
-    takes almost as long as drawing thousands.
-    """
-
-    def __init__(self, task: ControlTask, num: int, stage: str) -> None:
-        self.task, self.num, self.stage = task, num, stage
-        self.parameters = task.card.stage(stage).parameters
-        self.seeds = np.zeros(num, dtype=np.int64)
-        self.number = np.full(num, -1, dtype=np.int64)  # of the running episode
-        self.first = np.zeros(num, dtype=np.int64)  # number of the first episode drawn ahead
+        self.block = np.arange(num) * self.ahead  # where the block of each world begins
+        self.row = self.block.copy()  # where the first state of the running episode stands
+        self.shift = self.block.copy()  # from the number of an episode to its row
         self.spare = 0  # how often every world can surely start with what is drawn
-        self.time = np.zeros(num, dtype=np.int64)
-        # One draw for all steps: it looks at these arrays, which change in place.
-        self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
-        self.state = task.initial(Draw(task.card.label, stage, self.seeds), **self.parameters)
-        # A named tuple has a constructor from a sequence of its own.
-        self.pack = getattr(type(self.state), "_make", tuple)
-        size = sum(part.nbytes for part in self.state)
-        self.ahead = int(np.clip(_STATE_BYTES // max(size, 1), 1, _BUFFER_STATES))
-        self.fresh = [  # (N, ahead, ...) each
-            np.empty((num, self.ahead, *part.shape[1:]), part.dtype) for part in self.state
-        ]
 
     def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
         self.seeds[which] = seeds
-        self.number[which] = -1
-        self.first[which] = -self.ahead  # nothing is drawn yet
+        self.shift[which] = self.block[which] + self.ahead  # nothing is drawn yet
+        self.row[which] = self.shift[which] - 1
         self.spare = 0
 
     def start(self, which: NDArray[np.int64]) -> None:
-        number = self.number[which] + 1
-        self.number[which] = number
+        row = self.row[which] + 1
+        self.row[which] = row
         self.time[which] = 0
         if self.spare == 0:
             self._fill()
+            row = self.row[which]
         self.spare -= 1
-        slot = number - self.first[which]
         # Into copies, because a step may hand parts of the old state on.
         merged = [part.copy(order="K") for part in self.state]
         for part, fresh in zip(merged, self.fresh, strict=True):
-            part[which] = fresh[which, slot]
+            part[which] = fresh[row]
         self.state = self.pack(merged)
 
     def _fill(self) -> None:
         """Draw ahead if any world has run dry, then for all that have used more than half."""
-        used = self.number - self.first
+        used = self.row - self.block
         if used.max() >= self.ahead:
             which = np.flatnonzero(used > self.ahead // 2)
-            first = self.number[which]
+            first = self.trial()[which]
             draw = Draw(self.task.card.label, self.stage, self.seeds[which], first, self.ahead)
+            rows = (self.block[which, None] + np.arange(self.ahead)).reshape(-1)
             states = self.task.initial(draw, **self.parameters)
             for fresh, part in zip(self.fresh, states, strict=True):
-                fresh[which] = part.reshape(len(which), *fresh.shape[1:])
-            self.first[which] = first
+                fresh[rows] = part
+            self.row[which] = self.block[which]
+            self.shift[which] = self.block[which] - first
             used[which] = 0
         self.spare = self.ahead - int(used.max())
 
@@ -348,9 +257,10 @@ class _ControlWorlds:
         return self.task.observe(self.state)
 
     def trial(self) -> NDArray[np.int64]:
-        return self.number.copy()
+        return self.row - self.shift
 
     def step(self, action: Array) -> Outcome:
+        np.subtract(self.row, self.shift, out=self.number)
         self.state, reward, terminated = self.task.step(
             self.state, action, self.draw, **self.parameters
         )

@@ -15,9 +15,10 @@ When it ends: with the answer; or after 60 steps (3 s), without reward.
 Chance and ceiling: to answer at once without looking is correct half of the time. The ceiling is
 the value of the optimal policy by dynamic programming over the sum of the samples and the time:
 answer when the sum reaches a bound, which falls in the end, because whoever has looked long and
-knows little probably looks at little coherence. The samples are shown one by one, as a population in
-area MT would send them, and adding them up is left to the agent: without memory it can only wait for
-one strong sample, and earns about two thirds of the score. In stage "shift" the sensitivity is half.
+knows little probably looks at little coherence. The samples are shown one by one, as a population
+in area MT would send them, and adding them up is left to the agent: without memory it can only wait
+for one strong sample, and earns about two thirds of the score. In stage "shift" the sensitivity is
+half.
 
 Source: Roitman, Shadlen (2002), J. Neurosci. 22:9475; optimal bounds by dynamic programming after
 Drugowitsch, Moreno-Bote, Churchland, Shadlen, Pouget (2012), J. Neurosci. 32:3612.
@@ -44,13 +45,14 @@ from neurotasks.task import ControlTask
 COHERENCES = np.array([0.0, 0.032, 0.064, 0.128, 0.256, 0.512])
 STEPS, COST = 60, 0.001  # time limit; price of a step of waiting
 WAIT, LEFT, RIGHT = 0, 1, 2
+STRONGEST = 7.0  # no sample lies further from 0
 REACH, SPACING = 40.0, 0.02  # of the grid over the sum of the samples
 
 CARD = TaskCard(
     name="EvidenceAccumulation",
     version=0,
     form="control",
-    topic="decision making",
+    topic="control and decisions",
     courses=("Neuromatch Academy", "Neuromatch Academy Deep Learning, W3D4"),
     summary="Add up noisy evidence of motion, and decide when it suffices for an answer.",
     metric=RETURN,
@@ -83,7 +85,7 @@ class EvidenceAccumulation(ControlTask):
     """Moving dots."""
 
     observation_space = spaces.Box(
-        np.array([-np.inf, 0.0], np.float32), np.array([np.inf, 1.0], np.float32)
+        np.array([-STRONGEST, 0.0], np.float32), np.array([STRONGEST, 1.0], np.float32)
     )
     action_space = spaces.Discrete(3)
 

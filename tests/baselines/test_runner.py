@@ -37,7 +37,7 @@ def test_budgets_grow():
     for recipe in RECIPES:
         counts = [recipe.samples[budget] for budget in BUDGETS]
         assert counts == sorted(counts)
-        assert (len(set(counts)) > 1) == recipe.learns
+        assert (counts[0] > 0) == recipe.learns
 
 
 def test_a_run_leaves_one_whole_result_with_everything_a_reader_asks_for(tmp_path):

@@ -81,7 +81,7 @@ def test_anchors_are_finite(value):
 
 
 def test_the_hash_moves_with_what_a_score_rests_on_and_not_with_prose():
-    assert card().hash == card(summary="Another sentence.", tags=("x",)).hash
+    assert card().hash == card(summary="Another sentence.", topic="x", tags=("x",)).hash
     harder = {"test": Stage(trials=10, chance=0.5, ceiling=0.9)}
     assert card().hash != card(stages=harder).hash
     assert card().hash != card(steps=2).hash
