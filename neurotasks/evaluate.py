@@ -134,7 +134,7 @@ def _check_causal(agent: Agent, x: Array, answer: Array) -> None:
 
 
 def _returns(
-    task: ControlTask, agent: Agent, seed: int, stage: str, episodes: int
+    task: ControlTask[Any], agent: Agent, seed: int, stage: str, episodes: int
 ) -> NDArray[np.float64]:
     """Play all episodes side by side until the last one has ended."""
     parameters = task.card.stage(stage).parameters

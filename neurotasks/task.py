@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -35,8 +35,8 @@ __all__ = [
     "split_of",
 ]
 
-State: TypeAlias = tuple[Array, ...]
-"""The state of B worlds of a control task: arrays whose first axis is B."""
+State = TypeVar("State", bound=tuple[Array, ...])
+"""The state of B worlds of a control task: a named tuple of arrays whose first axis is B."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class TrialTask(ABC):
         return self.sample(split_size(self.card, split), seed, split_stage(split), split=split)
 
 
-class ControlTask(ABC):
+class ControlTask(ABC, Generic[State]):
     """A task whose answers change what comes next: pure functions on batches of worlds.
 
     Attributes:
@@ -171,7 +171,10 @@ class ControlTask(ABC):
     def step(
         self, state: State, action: Array, draw: Draw, *_: Any, **parameters: Any
     ) -> tuple[State, Array, Array]:
-        """Return the next state, the reward (B,) float64 and whether it ended (B,) bool."""
+        """Return the next state, the reward (B,) float64 and whether it ended (B,) bool.
+
+        Whoever stops using the old state may write into the new one.
+        """
 
     @abstractmethod
     def trivial(self, stage: str = "test") -> Agent:
@@ -290,7 +293,7 @@ class StreamTask(ABC):
         return _stream_order(self, check_seed(seed), numbers)
 
 
-Task: TypeAlias = TrialTask | ControlTask | StreamTask
+Task: TypeAlias = TrialTask | ControlTask[Any] | StreamTask
 """Any of the three forms."""
 
 

@@ -166,7 +166,7 @@ def _play(task: Task, seed: int, stage: str) -> Array:
 
 
 def _rollout(
-    task: ControlTask, seed: int, stage: str, actions: Sequence[Any], xp: Any = np
+    task: ControlTask[Any], seed: int, stage: str, actions: Sequence[Any], xp: Any = np
 ) -> tuple[Array, Array]:
     """Return observations and rewards of _TRIALS worlds, through the pure functions."""
     parameters = task.card.stage(stage).parameters
@@ -289,7 +289,7 @@ def _check_return(task: TrialTask | StreamTask, actions: Array, batch: Any, paid
         _same(metric.sign * raw[0], paid, "the rewards of a trial and its raw metric")
 
 
-def _check_control_faces(task: ControlTask) -> None:
+def _check_control_faces(task: ControlTask[Any]) -> None:
     actions = _actions(task.action_space, _STEPS)
     seen, paid = _rollout(task, _SEED, "test", actions)
     env = gym.make(task.card.id, stage="test")

@@ -50,7 +50,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = max_episode_steps
-        self._last_step = (_NEVER if max_episode_steps is None else max_episode_steps) - 1
+        self._limit = _NEVER if max_episode_steps is None else max_episode_steps
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -123,11 +123,11 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
                 f"world {begun[0]} has ended; "
                 "call reset(options={'reset_mask': ...}) for it first"
             )
-        truncated = self._worlds.time >= self._last_step
         reward, terminated, columns = self._worlds.step(answer)
         if len(begun):  # these only begin their next trial in this call
             self._worlds.start(begun)
-            reward[begun], terminated[begun], truncated[begun] = 0.0, False, False
+            reward[begun], terminated[begun] = 0.0, False
+        truncated = self._worlds.time >= self._limit
         info = self._info(columns)
         self._done = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():

@@ -118,6 +118,7 @@ class _TrialWorlds:
         self.time = np.zeros(num, dtype=np.int64)
         self.rows = np.arange(num)
         space, steps = task.observation_space, task.card.steps
+        self.last = steps - 1  # the last step of a trial
         size = num * steps * int(np.prod(space.shape or ())) * np.dtype(space.dtype).itemsize
         self.ahead = int(np.clip(_BUFFER_BYTES // max(size, 1), 1, _BUFFER_TRIALS))
         self.x: Array = None  # (N, ahead, T, *observation)
@@ -145,6 +146,7 @@ class _TrialWorlds:
                 for part in (batch.x, batch.y, batch.mask)
             )
             self.weight = np.empty(self.mask.shape)
+            self.last = self.mask.shape[2] - 1
         for buffer, part in ((self.x, batch.x), (self.y, batch.y), (self.mask, batch.mask)):
             buffer[which] = part.reshape((len(which), self.ahead, *part.shape[1:]))
         mask = self.mask[which]
@@ -168,7 +170,8 @@ class _TrialWorlds:
         return Batch(x, y, mask)
 
     def _at(self, buffer: Array) -> Array:
-        return buffer[self.rows, self.number - self.first, self.time]
+        # After its end a trial goes on showing its last step.
+        return buffer[self.rows, self.number - self.first, np.minimum(self.time, self.last)]
 
     def observe(self) -> Array:
         return self._at(self.x)  # advanced indexing copies
@@ -184,9 +187,8 @@ class _TrialWorlds:
         reward = values(action[:, None], truth[:, None])[:, 0] * self._at(self.weight)
         reward[~scored] = 0.0
         info = {"trial": self.number.copy(), "answer": truth, "scored": scored}
-        terminated = self.time + 1 >= self.x.shape[2]
-        self.time = np.where(terminated, self.time, self.time + 1)
-        return Outcome(reward, terminated, info)
+        self.time += 1
+        return Outcome(reward, self.time > self.last, info)
 
 
 class _ControlWorlds:
@@ -196,7 +198,7 @@ class _ControlWorlds:
     takes almost as long as drawing thousands.
     """
 
-    def __init__(self, task: ControlTask, num: int, stage: str) -> None:
+    def __init__(self, task: ControlTask[Any], num: int, stage: str) -> None:
         self.task, self.num, self.stage = task, num, stage
         self.parameters = task.card.stage(stage).parameters
         self.seeds = np.zeros(num, dtype=np.int64)
@@ -205,8 +207,6 @@ class _ControlWorlds:
         # One draw for all steps: it looks at these arrays, which change in place.
         self.draw = Draw(task.card.label, stage, self.seeds, self.number, 1, self.time)
         self.state = task.initial(Draw(task.card.label, stage, self.seeds), **self.parameters)
-        # A named tuple has a constructor from a sequence of its own.
-        self.pack = getattr(type(self.state), "_make", tuple)
         size = sum(part.nbytes for part in self.state)
         self.ahead = int(np.clip(_STATE_BYTES // max(size, 1), 1, _BUFFER_STATES))
         self.fresh = [  # N blocks of first states, one after the other
@@ -231,11 +231,8 @@ class _ControlWorlds:
             self._fill()
             row = self.row[which]
         self.spare -= 1
-        # Into copies, because a step may hand parts of the old state on.
-        merged = [part.copy(order="K") for part in self.state]
-        for part, fresh in zip(merged, self.fresh, strict=True):
+        for part, fresh in zip(self.state, self.fresh, strict=True):
             part[which] = fresh[row]
-        self.state = self.pack(merged)
 
     def _fill(self) -> None:
         """Draw ahead if any world has run dry, then for all that have used more than half."""

@@ -94,7 +94,7 @@ class Cart(NamedTuple):
 
 
 @register(CARD)
-class CartPole(ControlTask):
+class CartPole(ControlTask[Cart]):
     """Carts and their poles."""
 
     _high = np.array([MAX_POSITION * 2, FASTEST, MAX_ANGLE * 2, FASTEST], dtype=np.float32)
@@ -105,12 +105,12 @@ class CartPole(ControlTask):
         """Draw all four numbers close to 0."""
         return Cart(draw.uniform("start", (4,), low=-START, high=START))
 
-    def observe(self, state: Cart) -> Array:  # type: ignore[override]
+    def observe(self, state: Cart) -> Array:
         """Return the four numbers."""
         xp = namespace(state.motion)
         return xp.astype(state.motion, xp.float32)
 
-    def step(  # type: ignore[override]
+    def step(
         self,
         state: Cart,
         action: Array,

@@ -81,7 +81,7 @@ class Look(NamedTuple):
 
 
 @register(CARD)
-class EvidenceAccumulation(ControlTask):
+class EvidenceAccumulation(ControlTask[Look]):
     """Moving dots."""
 
     observation_space = spaces.Box(
@@ -97,13 +97,13 @@ class EvidenceAccumulation(ControlTask):
         drift = sensitivity * xp.where(right, coherence, -coherence)
         return Look(right, drift, _sample(draw, drift), draw.integers("side", 1))
 
-    def observe(self, state: Look) -> Array:  # type: ignore[override]
+    def observe(self, state: Look) -> Array:
         """Return the sample and the part of the time that is over."""
         xp = namespace(state.drift)
         seen = xp.stack((state.evidence, state.time / STEPS), axis=-1)
         return xp.astype(seen, xp.float32)
 
-    def step(  # type: ignore[override]
+    def step(
         self,
         state: Look,
         action: Array,
