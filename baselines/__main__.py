@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from baselines.check import REFERENCE, check
+from baselines.check import REFERENCE, check, keep
 from baselines.recipes import BUDGETS, recipe_of
 from baselines.runner import Outcome, Run, plan, run_all
 from neurotasks import cards, load, sources
@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--reference", type=Path, default=REFERENCE)
     checking.add_argument("--jobs", type=int, default=os.cpu_count())
     checking.set_defaults(run=_check)
+    keeping = commands.add_parser("keep", help="make finished results the reference results")
+    _select(keeping)
+    keeping.add_argument("--results", type=Path, required=True, help="folder of the results")
+    keeping.add_argument("--reference", type=Path, default=REFERENCE)
+    keeping.set_defaults(run=_keep)
     return parser
 
 
@@ -153,6 +158,12 @@ def _list(options: argparse.Namespace) -> int:
         recipe = recipe_of(run.agent, load(run.task).card)
         counts = "".join(f"{recipe.samples[budget]:12,}" for budget in BUDGETS)
         print(f"{run.task:36}{run.agent:12}{counts}")
+    return 0
+
+
+def _keep(options: argparse.Namespace) -> int:
+    for result in keep(options.results, options.reference, options.task, options.agent):
+        print(f"kept {result.agent} on {result.task}")
     return 0
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from baselines.runner import Outcome, Run, run_all
 from neurotasks import load
-from neurotasks.results import Result, read_results
+from neurotasks.results import Result, read_results, write_result
 from neurotasks.scores import interval
 
-__all__ = ["REFERENCE", "allowed", "check"]
+__all__ = ["REFERENCE", "allowed", "check", "keep"]
 
 REFERENCE = Path(__file__).parent / "results"
 FAST_SECONDS = 6.0
@@ -79,6 +80,22 @@ def check(
     for line in moved:
         say(line)
     return moved
+
+
+def keep(folder: Path, reference: Path, task: str = "*", agent: str = "*") -> Iterator[Result]:
+    """Write finished results as reference results, without their curves; yield each.
+
+    Raises:
+        ValueError: A result was earned under another card than the present one.
+    """
+    for result in read_results(folder):
+        label = _label(result)
+        if not (fnmatchcase(label, task) and fnmatchcase(result.agent, agent)):
+            continue
+        if result.card != load(label).card.hash:
+            raise ValueError(f"{result.agent} on {label} is of an earlier card; run it again")
+        write_result(replace(result, curves={}), reference / label / f"{result.agent}.json")
+        yield result
 
 
 def _compare(reference: Result, outcome: Outcome) -> list[str]:

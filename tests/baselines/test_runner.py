@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 
 from baselines.__main__ import main
-from baselines.check import allowed, check
+from baselines.check import REFERENCE, allowed, check, keep
 from baselines.recipes import BUDGETS, RECIPES, recipe_of
 from baselines.runner import Run, execute, is_done, plan, run_all
 from neurotasks import cards, load
 from neurotasks.errors import UnwritableFolder
-from neurotasks.results import StageResult, read_result, write_result
+from neurotasks.results import StageResult, read_result, read_results, write_result
 
 LABEL = "OrientationDecoding-v0"
 
@@ -184,6 +184,33 @@ def test_check_fails_when_a_score_leaves_its_interval(tmp_path, shift):
 def test_check_fails_when_the_card_has_changed(tmp_path):
     write_result(replace(reference(tmp_path), card="another"), run(tmp_path).path)
     assert any("the card has changed" in line for line in checked(tmp_path, []))
+
+
+def test_results_are_kept_as_references_without_their_curves(tmp_path):
+    result = execute(run(tmp_path / "runs", "mlp"))
+    (kept,) = keep(tmp_path / "runs", tmp_path / "reference")
+    assert kept == result
+    stored = read_result(tmp_path / "reference" / LABEL / "mlp.json")
+    assert stored == replace(result, curves={})
+
+
+def test_results_of_an_earlier_card_are_no_references(tmp_path):
+    write_result(replace(execute(run(tmp_path, "trivial")), card="another"), run(tmp_path).path)
+    with pytest.raises(ValueError, match="earlier card"):
+        list(keep(tmp_path, tmp_path / "reference", agent="trivial"))
+
+
+def test_the_committed_references_cover_what_can_be_run_here():
+    """Every task that works offline has all its agents; recorded ones have theirs where run."""
+    there = {(r.task, r.agent): r for r in read_results(REFERENCE)}
+    for card in cards():
+        agents = {r.name for r in RECIPES if r.fits(card)}
+        found = {agent for task, agent in there if task == card.id}
+        if card.data != "recorded" or found:
+            assert found == agents, card.label
+        for agent in found:
+            assert there[card.id, agent].card == card.hash, f"{agent} on {card.label}"
+            assert len(there[card.id, agent].seeds) == 5
 
 
 def test_check_of_nothing_is_an_error(tmp_path):

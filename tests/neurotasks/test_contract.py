@@ -86,7 +86,7 @@ def test_stable_baselines_checker(label):
     import gymnasium  # noqa: PLC0415
 
     env = gymnasium.make(f"neurotasks/{label}").unwrapped
-    run(checker.check_env, env, False)  # noqa: FBT003 - its advice is for other policies
+    run(checker.check_env, env, False)
 
 
 def test_golden_hashes_name_known_tasks_only():
