@@ -434,7 +434,8 @@ def check_anchors(task_id: str, *, trials: int | None = None) -> None:
         trials: How many trials to draw; by default as many as an evaluation draws.
     """
     task = load(task_id)
-    for stage in task.card.evaluated:
+    hidden = ("private",) if task.card.data == "generated" else ()
+    for stage in (*task.card.evaluated, *hidden):
         anchors = task.card.stage(stage)
         _lands(task, task.trivial(stage), stage, anchors.chance, anchors.chance_error, trials)
         try:

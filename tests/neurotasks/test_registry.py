@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import neurotasks
+from leaderboard.collect import collect
+from leaderboard.pages import build
 from neurotasks import registry
 from neurotasks.cli import main
 from neurotasks.errors import CardError, DuplicateTask, UnknownTask
@@ -93,6 +95,9 @@ def test_adding_a_task_is_one_file(coin_package, capsys):
     shown = capsys.readouterr().out
     assert "What the subject sees: the coin's side" in shown
     assert "0.841345" in shown
+    page = build(collect((), neurotasks.cards()), "Board")["tasks/NoisyCoin-v0.html"].decode()
+    assert "The coin&#39;s side, with noise" in page
+    assert "No result yet." in page
 
 
 def test_a_copied_file_with_an_unchanged_name_fails_at_import(coin_package):
