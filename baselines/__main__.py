@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from baselines.recipes import BUDGETS, recipe_of
 from baselines.runner import Outcome, Run, plan, run_all
 from neurotasks import cards, load, sources
 from neurotasks.errors import NeurotasksError
+from neurotasks.results import cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     run.add_argument("--budget", choices=BUDGETS, default="quick")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    run.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes side by side")
+    run.add_argument("--jobs", type=int, default=cores(), help="processes side by side")
     run.add_argument("--out", type=Path, required=True, help="folder of the results")
     run.add_argument(
         "--data",
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _select(checking)
     checking.add_argument("--fast", action="store_true", help="only what takes seconds, as CI does")
     checking.add_argument("--reference", type=Path, default=REFERENCE)
-    checking.add_argument("--jobs", type=int, default=os.cpu_count())
+    checking.add_argument("--jobs", type=int, default=cores())
     checking.set_defaults(run=_check)
     keeping = commands.add_parser("keep", help="make finished results the reference results")
     _select(keeping)

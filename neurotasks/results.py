@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "Result",
     "StageResult",
+    "cores",
     "hardware",
     "meter",
     "read_result",
@@ -194,8 +195,14 @@ def hardware() -> str:
     if cpuinfo.exists():
         lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
         name = next(lines, f": {name}").split(":", 1)[1].strip()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores()} cores"
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

@@ -22,9 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("measured", type=Path)
     parser.add_argument("--against", type=Path, help="committed ratios to hold")
-    parser.add_argument(
-        "--commit", type=Path, help="keep the lower ratios here"
-    )
+    parser.add_argument("--commit", type=Path, help="keep the lower ratios here")
     parser.add_argument("--again", type=Path, help="write the test ids of fallen ratios here")
     options = parser.parse_args()
     rows = [
