@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neurotasks.agent import Agent, Budget, Log
+from neurotasks.agent import Agent, Budget, Log, seeded
 from neurotasks.task import Experience, Task
 
 __all__ = ["Ideal", "Trivial"]
@@ -13,14 +13,20 @@ __all__ = ["Ideal", "Trivial"]
 
 @dataclass(frozen=True)
 class Trivial:
-    """Answers with the best agent that ignores the observation; it learns nothing."""
+    """Answers with the best agent that ignores the observation; it learns nothing.
+
+    Attributes:
+        stage: The stage whose frequencies the agent knows.
+    """
+
+    stage: str = "test"
 
     def learn(
         self, task: Task | Experience, *, seeds: Sequence[int], budget: Budget, log: Log
     ) -> list[Agent]:
         """Return the task's trivial agent for each seed."""
         del budget, log  # nothing is learned
-        return [_whole(task).trivial() for _ in seeds]
+        return [seeded(_whole(task).trivial(self.stage), seed) for seed in seeds]
 
 
 @dataclass(frozen=True)

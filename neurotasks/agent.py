@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from neurotasks.arrays import Array
 from neurotasks.rng import Draw
 
-__all__ = ["Agent", "Budget", "Learner", "Log", "Policy", "RandomPolicy", "silent"]
+__all__ = ["Agent", "Budget", "Learner", "Log", "Policy", "RandomPolicy", "seeded", "silent"]
 
 
 @runtime_checkable
@@ -107,3 +107,8 @@ class RandomPolicy:
         done = 0 if state is None else state
         draw = Draw("RandomPolicy", "test", self.seed, done, steps)
         return np.moveaxis(draw.integers("action", self.actions, (rows,)), 0, 1), done + steps
+
+
+def seeded(agent: Agent, seed: int) -> Agent:
+    """Return an agent that chooses at random with choices of its own for a seed, others as is."""
+    return replace(agent, seed=seed) if isinstance(agent, RandomPolicy) else agent

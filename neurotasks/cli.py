@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurotasks import sources
-from neurotasks.agent import Agent
+from neurotasks.agent import Agent, seeded
 from neurotasks.card import TaskCard
 from neurotasks.errors import NeurotasksError
 from neurotasks.evaluate import evaluate
@@ -97,7 +97,8 @@ def _description(cls: type[Task]) -> str:
 def _agents(options: argparse.Namespace, task: Task, stage: str) -> list[Agent]:
     """Return one agent for each seed."""
     if options.agent in ("trivial", "ideal"):
-        return [getattr(task, options.agent)(stage)] * options.seeds
+        agent = getattr(task, options.agent)(stage)
+        return [seeded(agent, seed) for seed in range(options.seeds)]
     module, _, name = options.agent.partition(":")
     if not name:
         raise ValueError(f"--agent is {options.agent!r}; give 'trivial', 'ideal' or 'module:name'")

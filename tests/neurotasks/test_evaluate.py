@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurotasks
-from neurotasks.agent import Budget, Policy, RandomPolicy, silent
+from neurotasks.agent import Budget, Policy, RandomPolicy, seeded, silent
 from neurotasks.errors import InvalidAction, NoIdealObserver, NonCausalAgent
 from neurotasks.evaluate import evaluate, evaluate_stream, trial_metric
 
@@ -81,6 +81,14 @@ def test_the_random_policy_does_not_depend_on_blocks():
     second, _ = policy.act(x[:, 2:], state)
     np.testing.assert_array_equal(whole, np.concatenate((first, second), axis=1))
     assert set(np.unique(whole)) <= {0, 1, 2, 3}
+
+
+def test_random_choices_are_those_of_the_seed():
+    x = np.zeros((50, 6, 2))
+    first, other = (seeded(RandomPolicy(4), seed).act(x, None)[0] for seed in (1, 2))
+    assert not np.array_equal(first, other)
+    constant = Policy(lambda x: x)
+    assert seeded(constant, 3) is constant
 
 
 class Oracle:
