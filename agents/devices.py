@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "torch") from error
 
-__all__ = ["choose_device", "one_thread"]
+__all__ = ["choose_device", "gpus", "one_thread"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,6 +30,13 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"there is no device {name!r} here: torch sees no CUDA; use 'auto'")
     return device
+
+
+def gpus(device: torch.device) -> tuple[str, ...]:
+    """Return the UUIDs, as NVIDIA's tools write them, of the GPUs that a device stands for."""
+    if device.type != "cuda":
+        return ()
+    return (f"GPU-{torch.cuda.get_device_properties(device).uuid}",)
 
 
 @contextmanager

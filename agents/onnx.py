@@ -3,14 +3,17 @@
 The signature of a file is that of `act`, with B trials and T steps left free:
 
     in   observation  (B, T, *observation), of the type that the task gives
-    in   state        (layers, B, width), of a recurrent network alone; zeros at the first step
+    in   state        (layers, B, width), of a network with memory alone; zeros at the first step;
+                      where the layers are left free, one layer of zeros is enough
     out  action       (B, T, *action); for a class int64, the one with the highest logit
     out  logits       (B, T, classes), for a class alone
     out  next_state   (layers, B, width), with "state"; a graph cannot use one name twice
 
 Torch has two exporters, and each fails on networks that the other one takes. The newer one goes
 first; its graph must answer as the network does at several sizes, or else the older one has its
-turn. A graph that answers otherwise is never written.
+turn. Of a network that is a loop over time in Python both would write the length of the example
+down: one step of it is exported, and a loop is put around. A graph that answers otherwise is never
+written.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 
 from agents.devices import one_thread
 from agents.onnx_agent import RUNTIME_ERRORS, ExportError, OnnxAgent, session
+from agents.onnx_loop import NOW, loop
 from agents.training import TorchAgent
 from neurotasks.arrays import Array
 from neurotasks.errors import MissingExtra
@@ -52,6 +56,7 @@ _OPSET = 20
 _SIZES = (1, 2, 7, 33)  # of a free axis, at which a graph must agree with the network
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-5
 _EXAMPLE = (3, 4)  # (B, T) that the exporters see
+_PAST = 5  # steps in a state that grows, that the exporters see
 
 # What torch's exporters say about their own insides and about sizes, which the comparison proves.
 _NOISE = (
@@ -102,9 +107,12 @@ def export(agent: TorchAgent, task: Task, path: Path) -> None:
         outputs["logits"] = free
     if agent.network.state is not None:
         layers, width = agent.network.state
-        example["state"] = torch.linspace(-1.0, 1.0, width).expand(layers, batch, width).clone()
-        inputs["state"], outputs["next_state"] = {1: "batch"}, {1: "batch"}
-    export_module(_Answerer(agent), example, inputs, outputs, path)
+        some = torch.linspace(-1.0, 1.0, width)
+        example["state"] = some.expand(layers or _PAST, batch, width).clone()
+        before, after = ({}, {}) if layers else ({0: "past"}, {0: "kept"})
+        inputs["state"], outputs["next_state"] = before | {1: "batch"}, after | {1: "batch"}
+    looped = agent.network.looped
+    export_module(_Answerer(agent), example, inputs, outputs, path, looped=looped)
 
 
 def _observations(task: Task, trials: int) -> Array:
@@ -117,7 +125,13 @@ def _observations(task: Task, trials: int) -> Array:
 
 
 def export_module(
-    module: nn.Module, example: Mapping[str, Tensor], inputs: Axes, outputs: Axes, path: Path
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    inputs: Axes,
+    outputs: Axes,
+    path: Path,
+    *,
+    looped: bool = False,
 ) -> None:
     """Write any module as an ONNX file, once the file is seen to answer as the module does.
 
@@ -127,6 +141,8 @@ def export_module(
         inputs: The inputs in order, with their free axes.
         outputs: The outputs in order, with their free axes.
         path: The file: a single one, written whole or not at all.
+        looped: Whether the module is a loop over time, from "observation" and "state" to answers
+            of each step and "next_state"; then one step of it is exported.
 
     Raises:
         ExportError: No exporter gives a graph that answers as the module does.
@@ -137,7 +153,8 @@ def export_module(
         raise MissingExtra("onnxscript", "torch")
     module = copy.deepcopy(module).cpu().eval()
     problems = []
-    for name, exporter in (("torch.export", _newer), ("TorchScript", _older)):
+    whole = (("torch.export", _newer), ("TorchScript", _older))
+    for name, exporter in (("torch.export of one step", _stepped),) if looped else whole:
         try:
             with one_thread(), torch.no_grad(), _quiet():
                 graph = _tidy(exporter(module, example, inputs, outputs), inputs, outputs)
@@ -176,6 +193,29 @@ def _newer(
     if program is None:
         raise ExportError("the exporter returned nothing")
     return program.model_proto
+
+
+class _OneStep(nn.Module):
+    """A module without the axis of time."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, observation: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        *answers, after = self.module(observation.unsqueeze(1), state)
+        return (*(answer.squeeze(1) for answer in answers), after)
+
+
+def _stepped(
+    module: nn.Module, example: Mapping[str, Tensor], inputs: Axes, outputs: Axes
+) -> onnx.ModelProto:
+    """Export one step with torch.export, and put a loop around it."""
+    now = {"observation": example["observation"][:, 0], "state": example["state"]}
+    before = {name + NOW: {0: "batch"} if name != "state" else inputs[name] for name in now}
+    after = {name + NOW: axes for name, axes in outputs.items()}
+    step = _newer(_OneStep(module).eval(), now, before, after)
+    return loop(step, [name for name in outputs if name != "next_state"])
 
 
 def _older(

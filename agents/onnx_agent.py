@@ -41,7 +41,8 @@ class OnnxAgent:
 
     Attributes:
         session: The runtime's session.
-        memory: (layers, width) of the state, None where there is none.
+        memory: (layers, width) of the first state, None where there is none. Where the file leaves
+            the number of layers free, the first state has one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +60,9 @@ class OnnxAgent:
                 "'observation' to 'action': write it with agents.onnx.export"
             )
         shape = inputs.get("state")
-        self.memory: tuple[int, int] | None = shape and (shape[0], shape[2])
+        self.memory: tuple[int, int] | None = None
+        if shape is not None:
+            self.memory = (shape[0] if isinstance(shape[0], int) else 1, shape[2])
 
     def act(self, observation: Array, state: Array | None) -> tuple[Array, Array | None]:
         """Answer a block of steps.

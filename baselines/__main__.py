@@ -1,19 +1,21 @@
-"""The command `python -m baselines`: run recipes, list them, check the reference results."""
+"""The command `python -m baselines`: run recipes, list them, tune them, check the references."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from baselines.check import REFERENCE, check, keep
+from baselines.cluster import connect
+from baselines.engines import Engine, Local, count_gpus
+from baselines.plan import plan
+from baselines.progress import console, show_plan, show_results, watch
 from baselines.recipes import BUDGETS, recipe_of
-from baselines.runner import Outcome, Run, plan, run_all
+from baselines.runner import do, sort_out
 from neurotasks import cards, load, sources
 from neurotasks.errors import NeurotasksError
 from neurotasks.results import cores
@@ -35,23 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train and evaluate; what is done already is kept")
-    _select(run)
-    run.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
-    run.add_argument("--budget", choices=BUDGETS, default="quick")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    run.add_argument("--jobs", type=int, default=cores(), help="processes side by side")
-    run.add_argument("--out", type=Path, required=True, help="folder of the results")
-    run.add_argument(
-        "--data",
-        choices=("any", "embedded", "recorded"),
-        default="any",
-        help="only tasks that work offline at once, or only those on recorded data",
-    )
-    run.set_defaults(run=_run)
+    _parse_run(commands)
     listing = commands.add_parser("list", help="list which agent runs on which task")
     _select(listing)
     listing.set_defaults(run=_list)
+    tuning = commands.add_parser(
+        "tune", help="search hyperparameters on validation trials; goes on where it was"
+    )
+    tuning.add_argument("--task", required=True, metavar="LABEL", help="as in 'CartPole-v0'")
+    tuning.add_argument("--agent", required=True, metavar="NAME", help="as in 'ppo'")
+    tuning.add_argument("--trials", type=int, required=True, help="configurations to try in all")
+    tuning.add_argument("--seeds", type=int, default=2, help="seeds of each (default 2)")
+    tuning.add_argument("--budget", choices=BUDGETS, default="quick")
+    tuning.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    tuning.add_argument(
+        "--out", type=Path, help="folder of this search (default runs/tune/LABEL/NAME)"
+    )
+    tuning.set_defaults(run=_tune)
     checking = commands.add_parser(
         "check", help="rerun the committed reference results; fail when a score leaves its interval"
     )
@@ -66,6 +68,31 @@ def _parser() -> argparse.ArgumentParser:
     keeping.add_argument("--reference", type=Path, default=REFERENCE)
     keeping.set_defaults(run=_keep)
     return parser
+
+
+def _parse_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="train and evaluate; what is done already is kept")
+    _select(run)
+    run.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
+    run.add_argument("--budget", choices=BUDGETS, default="quick")
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    run.add_argument("--jobs", type=int, default=cores(), help="processes side by side")
+    run.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="processes here, or a cluster"
+    )
+    run.add_argument(
+        "--address",
+        help="of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without it one is started here",
+    )
+    run.add_argument("--dry-run", action="store_true", help="show the plan and its cost, and stop")
+    run.add_argument("--out", type=Path, required=True, help="folder of the results")
+    run.add_argument(
+        "--data",
+        choices=("any", "embedded", "recorded"),
+        default="any",
+        help="only tasks that work offline at once, or only those on recorded data",
+    )
+    run.set_defaults(run=_run)
 
 
 def _select(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +112,31 @@ def _run(options: argparse.Namespace) -> int:
     if options.data != "any":
         wanted = set(_tasks_with_data(recorded=options.data == "recorded"))
         runs = [run for run in runs if run.task in wanted]
-    outcomes = _watch(runs, options.jobs)
+    screen = console()
+    with _engine(options) as engine:
+        todo = sort_out(runs, engine)
+        if options.dry_run:
+            show_plan(runs, todo, engine, screen)
+            return 0
+        outcomes = watch(todo, do(todo, engine), screen)
+    show_results(runs, outcomes, screen)
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         name = f"{outcome.run.agent} on {outcome.run.task}"
         print(f"baselines: {name} failed: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@contextmanager
+def _engine(options: argparse.Namespace) -> Iterator[Engine]:
+    """Lend the engine that was asked for."""
+    if options.engine == "local":
+        if options.address is not None:
+            raise ValueError("--address is of a Ray cluster: add --engine ray")
+        yield Local(options.jobs, 0 if options.dry_run else count_gpus(options.device))
+        return
+    with connect(options.address, options.jobs) as cluster:
+        yield cluster
 
 
 def _tasks_with_data(*, recorded: bool) -> Iterator[str]:
@@ -106,48 +152,6 @@ def _tasks_with_data(*, recorded: bool) -> Iterator[str]:
             print(f"{card.label} is left out: {source.name} is not in the cache; {source.cure}")
 
 
-def _watch(runs: Sequence[Run], jobs: int) -> list[Outcome]:
-    """Run, show how far it is, and print a line for each run that ends."""
-    console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    outcomes = []
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("runs", total=len(runs))
-        for outcome in run_all(runs, jobs):
-            outcomes.append(outcome)
-            progress.console.print(_line(outcome), highlight=False, markup=False, soft_wrap=True)
-            progress.advance(bar)
-    return outcomes
-
-
-def _line(outcome: Outcome) -> str:
-    head = f"{outcome.run.task:34} {outcome.run.agent:14}"
-    if outcome.result is None:
-        return f"{head} failed"
-    test = outcome.result.stages["test"]
-    score = test.score_interval(load(outcome.run.task).card, "test")
-    raw = sum(test.raw) / len(test.raw)
-    kept = "" if outcome.fresh else "  (kept)"
-    ends = f"[{score.low:6.3f}, {score.high:6.3f}]"
-    seconds = f"{outcome.result.seconds:6.1f} s"
-    line = f"{head} score {score.mean:6.3f} {ends}  raw {raw:8.4g}  {seconds}{kept}"
-    return "\n".join([line, *_details(test.extra)])
-
-
-def _details(extra: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each further figure that has parts, means over the seeds."""
-    for name, seeds in extra.items():
-        if isinstance(seeds[0], Mapping):
-            means = {part: sum(seed[part] for seed in seeds) / len(seeds) for part in seeds[0]}
-            parts = "  ".join(f"{part} {mean:.2f}" for part, mean in means.items())
-            yield f"    {name}: {parts}"
-
-
 def _list(options: argparse.Namespace) -> int:
     runs = plan(
         task=options.task, agent=options.agent, seeds=1, budget="quick", device="cpu", out=Path()
@@ -158,6 +162,27 @@ def _list(options: argparse.Namespace) -> int:
         recipe = recipe_of(run.agent, load(run.task).card)
         counts = "".join(f"{recipe.samples[budget]:12,}" for budget in BUDGETS)
         print(f"{run.task:36}{run.agent:12}{counts}")
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from baselines.tune import Search, tune  # noqa: PLC0415 - the other commands do without
+
+    out = options.out or Path("runs", "tune", options.task, options.agent)
+    search = Search(
+        task=options.task,
+        agent=options.agent,
+        trials=options.trials,
+        budget=options.budget,
+        seeds=options.seeds,
+        device=options.device,
+        out=out,
+    )
+    found = tune(search, lambda line: print(line, flush=True))
+    best = "  ".join(f"{name}={value:g}" for name, value in found.config.items())
+    print(f"best: {best}")
+    print(f"validation score {found.score:.4f}, the recipe's own {found.recipe_score:.4f}")
+    print(f"written to {out / 'best.json'}")
     return 0
 
 

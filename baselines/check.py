@@ -15,14 +15,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from baselines.runner import Outcome, Run, run_all
+from baselines.costs import REFERENCE
+from baselines.engines import Local
+from baselines.plan import Run
+from baselines.runner import run_all
+from baselines.store import stored
 from neurotasks import load
 from neurotasks.results import Result, read_results, write_result
 from neurotasks.scores import interval
 
 __all__ = ["REFERENCE", "allowed", "check", "keep"]
 
-REFERENCE = Path(__file__).parent / "results"
 FAST_SECONDS = 6.0
 _ROUNDING = 0.005
 
@@ -72,10 +75,17 @@ def check(
             Run(*key, r.seeds, str(r.config["budget"]), "cpu", Path(temporary))
             for key, r in known.items()
         ]
-        for outcome in run_all(runs, jobs):
-            key = (outcome.run.task, outcome.run.agent)
-            lines = _compare(known[key], outcome)
-            say(f"{'moved' if lines else 'holds'}  {key[0]:34} {key[1]}")
+        whole = {run.path: run for run in runs}
+        for outcome in run_all(runs, Local(jobs)):
+            run = whole[outcome.run.path]
+            result = stored(run)
+            if outcome.error:
+                lines = [f"{run.agent} on {run.task} failed: {outcome.error}"]
+            elif result is not None and result.seeds == run.seeds:
+                lines = _compare(known[run.task, run.agent], result)
+            else:
+                continue  # more seeds are to come
+            say(f"{'moved' if lines else 'holds'}  {run.task:34} {run.agent}")
             moved += lines
     for line in moved:
         say(line)
@@ -98,18 +108,16 @@ def keep(folder: Path, reference: Path, task: str = "*", agent: str = "*") -> It
         yield result
 
 
-def _compare(reference: Result, outcome: Outcome) -> list[str]:
-    name = f"{outcome.run.agent} on {outcome.run.task}"
-    if outcome.result is None:
-        return [f"{name} failed: {outcome.error}"]
+def _compare(reference: Result, result: Result) -> list[str]:
+    name = f"{result.agent} on {_label(result)}"
     lines = []
-    if outcome.result.card != reference.card:
+    if result.card != reference.card:
         lines.append(
             f"{name}: the card has changed; raise the task's version, or run the reference anew"
         )
     for stage in reference.stages:
         low, high = allowed(reference, stage)
-        mean = interval(outcome.result.stages[stage].score).mean
+        mean = interval(result.stages[stage].score).mean
         if not low <= mean <= high:
             lines.append(f"{name}, {stage}: score {mean:.4f} left [{low:.4f}, {high:.4f}]")
     return lines

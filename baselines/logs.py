@@ -1,64 +1,154 @@
-"""Where learners report: TensorBoard's files, and the learning curves of the result."""
+"""Where learners report, and the files that TensorBoard shows.
+
+A learner's report is kept as curves until its run is done; then scalars and a picture of each seed
+are written in one go. So a run that was killed leaves no half curve beside the one of its repeat.
+"""
 
 from __future__ import annotations
 
+import shutil
+import struct
+import time
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-__all__ = ["TensorBoardLog"]
+import numpy as np
+from numpy.typing import NDArray
+
+from neurotasks.errors import MissingExtra
+from neurotasks.results import Result
+
+__all__ = ["CurveLog", "bars", "heat_map", "png", "write_events"]
+
+_BLUE, _GREY, _BLACK = (31, 119, 180), (225, 225, 225), (0, 0, 0)
 
 
-class TensorBoardLog:
-    """A log that writes scalars for TensorBoard and keeps them as curves.
+class CurveLog:
+    """A log that keeps named numbers as curves.
 
     Seeds report one after the other, each from 0 samples up; a report of fewer samples than the
     last one begins the curve of the next seed.
-
-    Args:
-        folder: Where the event files go, one folder for each seed; made at the first report.
 
     Attributes:
         curves: For each name a list over seeds of lists of [samples, value].
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
         self.curves: dict[str, list[list[list[float]]]] = {}
-        self._writer: Any = None
         self._last = -1
-        self._seed = -1
-
-    def __enter__(self) -> Self:
-        """Open nothing yet."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
+        self._seed = 0
 
     def __call__(self, samples: int, **scalars: float) -> None:
         """Record named numbers after this many samples."""
-        if samples <= self._last or self._writer is None:
-            self._next_seed()
+        if samples <= self._last:
+            self._seed += 1
         self._last = samples
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, samples)
             curve = self.curves.setdefault(name, [])
             while len(curve) <= self._seed:
                 curve.append([])
             curve[self._seed].append([samples, float(f"{value:.6g}")])
 
-    def _next_seed(self) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - loads slowly
 
-        if self._writer is not None:
-            self._writer.close()
-        self._seed += 1
-        self._writer = SummaryWriter(str(self.folder / f"seed{self._seed}"))
+def write_events(result: Result, folder: Path) -> None:
+    """Write the curves, scores and a picture of each seed that has no folder yet.
+
+    A folder is there whole or not at all, so that a writer that was killed is made good later.
+
+    Args:
+        result: A result.
+        folder: Holds a folder for each seed.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+    """
+    for number, seed in enumerate(result.seeds):
+        place = folder / f"seed{seed}"
+        if not place.exists():
+            half = folder / f".seed{seed}"
+            shutil.rmtree(half, ignore_errors=True)
+            _write_seed(result, number, half)
+            half.rename(place)
+
+
+def _write_seed(result: Result, number: int, folder: Path) -> None:
+    try:
+        from tensorboard.summary.writer.event_file_writer import (  # noqa: PLC0415 - loads slowly
+            EventFileWriter,
+        )
+    except ModuleNotFoundError as error:
+        raise MissingExtra("tensorboard", "torch") from error
+    writer = EventFileWriter(str(folder))
+    for name, curves in result.curves.items():
+        for samples, value in curves[number]:
+            writer.add_event(_event(int(samples), tag=name, simple_value=value))
+    for stage, found in result.stages.items():
+        score = found.score[number]
+        writer.add_event(_event(result.samples, tag=f"score/{stage}", simple_value=score))
+    name, picture = _picture(result, number)
+    writer.add_event(_event(result.samples, tag=name, image=_image(picture)))
+    writer.close()
+
+
+def _event(step: int, **value: Any) -> Any:
+    """Return one entry of an event file."""
+    from tensorboard.compat.proto import event_pb2, summary_pb2  # noqa: PLC0415 - loads slowly
+
+    summary = summary_pb2.Summary(value=[summary_pb2.Summary.Value(**value)])
+    return event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
+
+
+def _image(pixels: NDArray[np.uint8]) -> Any:
+    from tensorboard.compat.proto import summary_pb2  # noqa: PLC0415 - loads slowly
+
+    height, width = pixels.shape[:2]
+    return summary_pb2.Summary.Image(
+        height=height, width=width, colorspace=3, encoded_image_string=png(pixels)
+    )
+
+
+def _picture(result: Result, number: int) -> tuple[str, NDArray[np.uint8]]:
+    """Return the name and the picture of a seed: of a stream its matrix, else its scores."""
+    matrices = result.stages["test"].extra.get("matrix")
+    if matrices is not None:
+        return "accuracy matrix", heat_map(matrices[number])
+    return "scores", bars({name: stage.score[number] for name, stage in result.stages.items()})
+
+
+def heat_map(matrix: Sequence[Sequence[float]], cell: int = 24) -> NDArray[np.uint8]:
+    """Draw numbers from 0 (white) to 1 (blue), (R, C) to (R * cell, C * cell, 3)."""
+    share = np.clip(np.asarray(matrix, dtype=np.float64), 0.0, 1.0)[..., None]
+    colours = 255.0 - share * (255.0 - np.asarray(_BLUE))
+    return colours.round().astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
+
+
+def bars(scores: Mapping[str, float], width: int = 300, height: int = 24) -> NDArray[np.uint8]:
+    """Draw a bar for each score, (stages * height, width, 3), black lines at chance and ceiling.
+
+    The scale runs from -0.25 to 1.25; what lies outside is drawn at its end.
+    """
+    picture = np.full((len(scores) * height, width, 3), _GREY, dtype=np.uint8)
+
+    def column(score: float) -> int:
+        return int(np.clip((score + 0.25) / 1.5, 0.0, 1.0) * (width - 1))
+
+    for row, score in enumerate(scores.values()):
+        low, high = sorted((column(0.0), column(score)))
+        picture[row * height + 4 : (row + 1) * height - 4, low : high + 1] = _BLUE
+    picture[:, [column(0.0), column(1.0)]] = _BLACK
+    return picture
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels (H, W, 3) as a PNG file (W3C, Portable Network Graphics, 2003)."""
+    height, width = pixels.shape[:2]
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -5,17 +5,52 @@ An agent of one name may have several recipes; the first that fits a task is tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from importlib import import_module
 from typing import Any
 
 from neurotasks.agent import Learner
 from neurotasks.card import TaskCard
 
-__all__ = ["BUDGETS", "RECIPES", "Recipe", "recipe_of"]
+__all__ = ["BUDGETS", "RECIPES", "Factory", "Recipe", "recipe_of"]
 
 BUDGETS = ("smoke", "quick", "full")
+
+LOADING = {"scikit-learn": 1.0, "torch": 3.0, "stable-baselines3": 0.7, "avalanche": 5.0}
+"""Seconds to load a library and to call it for the first time, about: a plan counts with them."""
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Says how a learner is made, and makes it; its library is loaded only then.
+
+    Attributes:
+        module: The module that holds it.
+        name: The class, or the function that returns it.
+        settings: What it is told.
+        placed: Whether it takes a device.
+        together: Whether it trains all seeds as one program; else one after the other.
+        libraries: The slow ones among those that it loads, of `LOADING`.
+    """
+
+    module: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    placed: bool = False
+    together: bool = False
+    libraries: tuple[str, ...] = ()
+
+    def __call__(self, device: str) -> Learner:
+        """Return the learner for a device: "auto", "cpu" or "cuda"."""
+        make = getattr(import_module(self.module), self.name)
+        learner: Learner = make(**self.settings, **({"device": device} if self.placed else {}))
+        return learner
+
+    def loading(self, loaded: Collection[str] = ()) -> float:
+        """Return the seconds that its libraries take to load, those that are loaded left out."""
+        return sum(LOADING[library] for library in self.libraries if library not in loaded)
 
 
 @dataclass(frozen=True)
@@ -25,13 +60,13 @@ class Recipe:
     Attributes:
         name: Name of the agent on the board.
         tasks: Globs of the labels of the tasks.
-        learner: From the device's name to the learner; imports what it needs when it is called.
+        learner: From the device's name to the learner.
         samples: Training trials (environment steps) by budget.
     """
 
     name: str
     tasks: tuple[str, ...]
-    learner: Callable[[str], Learner]
+    learner: Factory
     samples: Mapping[str, int]
 
     def fits(self, card: TaskCard) -> bool:
@@ -58,51 +93,35 @@ def recipe_of(name: str, card: TaskCard) -> Recipe:
     raise ValueError(f"the agent {name!r} does not run on {card.label}; see the command `list`")
 
 
-def _reference(name: str) -> Callable[[str], Learner]:
-    def make(_: str) -> Learner:
-        from agents import reference  # noqa: PLC0415 - each recipe loads its own library alone
-
-        learner: Learner = getattr(reference, name)()
-        return learner
-
-    return make
+def _reference(name: str) -> Factory:
+    return Factory("agents.reference", name)
 
 
-def _linear(name: str, **settings: Any) -> Callable[[str], Learner]:
-    def make(_: str) -> Learner:
-        from agents import linear  # noqa: PLC0415
-
-        learner: Learner = getattr(linear, name)(**settings)
-        return learner
-
-    return make
+def _linear(name: str, **settings: Any) -> Factory:
+    return Factory("agents.linear", name, settings, libraries=("scikit-learn",))
 
 
-def _torch(network: str, **settings: Any) -> Callable[[str], Learner]:
-    def make(device: str) -> Learner:
-        from agents.training import TorchLearner  # noqa: PLC0415
-
-        return TorchLearner(network=network, device=device, **settings)
-
-    return make
-
-
-def _sb3(algorithm: str, **settings: Any) -> Callable[[str], Learner]:
-    def make(_: str) -> Learner:
-        from agents.sb3 import SB3Learner  # noqa: PLC0415
-
-        return SB3Learner(algorithm=algorithm, **settings)  # small policies: the CPU is fastest
-
-    return make
+def _torch(network: str, **settings: Any) -> Factory:
+    return Factory(
+        "agents.training",
+        "TorchLearner",
+        {"network": network, **settings},
+        placed=True,
+        together=True,
+        libraries=("torch",),
+    )
 
 
-def _avalanche(strategy: str, **settings: Any) -> Callable[[str], Learner]:
-    def make(device: str) -> Learner:
-        from agents.continual import AvalancheLearner  # noqa: PLC0415
+def _sb3(algorithm: str, **settings: Any) -> Factory:
+    # Small policies: the processor is fastest, so no device is chosen.
+    told = {"algorithm": algorithm, **settings}
+    return Factory("agents.sb3", "SB3Learner", told, libraries=("torch", "stable-baselines3"))
 
-        return AvalancheLearner(strategy=strategy, device=device, **settings)
 
-    return make
+def _avalanche(strategy: str, **settings: Any) -> Factory:
+    told = {"strategy": strategy, **settings}
+    libraries = ("torch", "avalanche")
+    return Factory("agents.continual", "AvalancheLearner", told, placed=True, libraries=libraries)
 
 
 def _samples(smoke: int, quick: int, full: int) -> dict[str, int]:

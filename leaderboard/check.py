@@ -12,7 +12,7 @@ __all__ = ["STAGES", "is_matrices", "is_numbers", "is_parts", "problem"]
 
 STAGES = ("test", "shift", "private")
 _TEXTS = ("task", "card", "agent", "energy_method", "hardware", "commit")
-_NUMBERS = ("parameters", "samples", "seconds", "cpu_seconds", "energy_kwh")
+_NUMBERS = ("parameters", "samples", "flops", "seconds", "cpu_seconds", "energy_kwh")
 _MAPPINGS = ("config", "versions", "curves")
 _LONGEST = 100  # characters of a name
 

@@ -10,7 +10,7 @@ __all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "
 
 MINUS = "\u2212"
 _PLACES = 4  # no metric of ours is known better than to a ten-thousandth
-_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def mean_and_spread(interval: Interval) -> tuple[str, str]:

@@ -29,7 +29,7 @@ _HEADING = re.compile(r"([A-Z][A-Za-z ]{2,40}): +(.+)", re.DOTALL)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = (
     "task", "card", "current", "agent", "stage", "seed", "raw", "score", "parameters", "samples",
-    "seconds", "cpu_seconds", "energy_kwh", "energy_method", "hardware", "commit",
+    "flops", "seconds", "cpu_seconds", "energy_kwh", "energy_method", "hardware", "commit",
 )  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def table_csv(board: Board) -> str:
             for seed, raw, score in zip(r.seeds, stage.raw, stage.score, strict=True):
                 writer.writerow([
                     _cell(r.task), _cell(r.card), hashes.get(r.task) == r.card, _cell(r.agent),
-                    name, seed, raw, score, r.parameters, r.samples, r.seconds, r.cpu_seconds,
-                    r.energy_kwh, _cell(r.energy_method), _cell(r.hardware), _cell(r.commit),
+                    name, seed, raw, score, r.parameters, r.samples, r.flops, r.seconds,
+                    r.cpu_seconds, r.energy_kwh, _cell(r.energy_method), _cell(r.hardware),
+                    _cell(r.commit),
                 ])  # fmt: skip
     return buffer.getvalue()
 

@@ -11,7 +11,17 @@ import numpy as np
 from neurotasks.arrays import Array
 from neurotasks.rng import Draw
 
-__all__ = ["Agent", "Budget", "Learner", "Log", "Policy", "RandomPolicy", "seeded", "silent"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "Learner",
+    "Log",
+    "Policy",
+    "RandomPolicy",
+    "Watcher",
+    "seeded",
+    "silent",
+]
 
 
 @runtime_checkable
@@ -50,6 +60,15 @@ class Log(Protocol):
 
     def __call__(self, samples: int, **scalars: float) -> None:
         """Record named numbers after this many samples."""
+        ...
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """A log that also looks on: learners that can, tell it how they do while they learn."""
+
+    def watch(self, samples: int, validation: float) -> None:
+        """Hear the mean raw validation metric of all seeds; whatever this raises ends learning."""
         ...
 
 

@@ -86,6 +86,11 @@ class MissingExtra(NeurotasksError, ImportError):
             f"{library} is not installed; it comes with the extra {extra!r}: "
             f"pip install 'neurotasks[{extra}]'"
         )
+        self.library, self.extra = library, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """Pickle as its arguments: a worker process hands it to the one that asked."""
+        return type(self), (self.library, self.extra)
 
 
 class DataError(NeurotasksError):

@@ -7,12 +7,11 @@ import json
 import os
 import platform
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, UnwritableFolder
@@ -20,12 +19,10 @@ from neurotasks.scores import Interval, interval, score_scale
 
 __all__ = [
     "SCHEMA",
-    "Cost",
     "Result",
     "StageResult",
     "cores",
     "hardware",
-    "meter",
     "read_result",
     "read_results",
     "versions",
@@ -33,8 +30,7 @@ __all__ = [
     "write_result",
 ]
 
-SCHEMA = 1
-_WATTS_PER_THREAD = 4.0  # the estimate that CodeCarbon 3 uses where no counter can be read
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,13 @@ class Result:
         stages: What was measured, by stage.
         parameters: Number of trainable parameters of one agent.
         samples: Training trials (for control: environment steps) that one run was shown.
+        flops: Floating-point operations of training one run, forward and backward; 0 where they
+            were not counted.
         seconds: Wall clock of learning and evaluation, all seeds together.
         cpu_seconds: Process time, likewise.
         energy_kwh: Energy, likewise.
-        energy_method: How the energy was found: "rapl" if measured, else "estimate ...".
+        energy_method: How the energy was found, as in `meter`: "rapl" or "estimate ..." for the
+            processor, and " + nvml" or " + estimate ..." where GPUs were used.
         hardware: What it ran on.
         versions: Versions of the libraries that matter.
         commit: Git commit of the code, empty outside a checkout.
@@ -103,6 +102,7 @@ class Result:
     stages: Mapping[str, StageResult]
     parameters: int
     samples: int
+    flops: int
     seconds: float
     cpu_seconds: float
     energy_kwh: float
@@ -144,48 +144,6 @@ class Result:
             raise CorruptResult("its stages do not hold raw, score, extra and error") from error
         record.update(stages=stages, seeds=tuple(record["seeds"]))
         return cls(**record)
-
-
-@dataclass
-class Cost:
-    """What a block of code has cost so far; see `meter`."""
-
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    energy_kwh: float = 0.0
-    energy_method: str = ""
-
-    def __enter__(self) -> Self:
-        """Start the clocks."""
-        self._wall, self._cpu, self._joule = time.perf_counter(), time.process_time(), _rapl()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the clocks and add what they show."""
-        self.seconds += time.perf_counter() - self._wall
-        cpu = time.process_time() - self._cpu
-        self.cpu_seconds += cpu
-        joule = _rapl()
-        if joule is not None and self._joule is not None and joule >= self._joule:
-            self.energy_kwh += (joule - self._joule) / 3.6e6
-            self.energy_method = "rapl"
-        else:
-            self.energy_kwh += cpu * _WATTS_PER_THREAD / 3.6e6
-            self.energy_method = f"estimate: {_WATTS_PER_THREAD:g} W per busy thread"
-
-
-def meter() -> Cost:
-    """Return a context manager that measures wall clock, processor time and energy."""
-    return Cost()
-
-
-def _rapl() -> float | None:
-    """Return the processor packages' energy counters in joules, or None where none is readable."""
-    counters = sorted(Path("/sys/class/powercap").glob("intel-rapl:?/energy_uj"))
-    try:
-        return sum(int(path.read_text()) for path in counters) / 1e6 if counters else None
-    except OSError:
-        return None
 
 
 def hardware() -> str:

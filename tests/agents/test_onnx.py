@@ -11,8 +11,9 @@ from torch import nn
 
 import neurotasks
 from agents import onnx as exporting
+from agents.networks import Transformer, readout
 from agents.onnx import ExportError, OnnxAgent, export, export_module
-from agents.training import TorchLearner
+from agents.training import TorchAgent, TorchLearner
 from neurotasks.agent import Agent, Budget, silent
 from neurotasks.errors import UnwritableFolder
 from neurotasks.evaluate import evaluate
@@ -36,8 +37,19 @@ def folder(tmp_path_factory) -> Path:
         ("OrientationDecoding-v0", "mlp"),
         ("ImageClassificationDigits-v0", "mlp"),
         ("ImageClassificationDigits-v0", "cnn"),
+        ("ImageClassificationDigits-v0", "resnet"),
         ("echo", "gru"),
         ("echo_class", "gru"),
+        ("echo_class", "ctrnn"),
+        pytest.param("echo_class", "transformer", marks=pytest.mark.slow),
+        *(
+            pytest.param("ImageClassificationDigits-v0", network, marks=pytest.mark.slow)
+            for network in ("dscnn", "bigru", "bilstm", "bitransformer")
+        ),
+        *(
+            pytest.param("echo", network, marks=pytest.mark.slow)
+            for network in ("lstm", "ctrnn", "transformer")
+        ),
     ],
 )
 def test_a_file_answers_as_its_network(name, network, folder, request):
@@ -73,7 +85,8 @@ def assert_signature(graph, agent, task):
         outputs["logits"] = ["batch", "length", agent.readout.size]
     if agent.network.state is not None:
         layers, width = agent.network.state
-        inputs["state"] = outputs["next_state"] = [layers, "batch", width]
+        inputs["state"] = [layers or "past", "batch", width]
+        outputs["next_state"] = [layers or "kept", "batch", width]
     assert shapes(graph.input) == inputs
     assert shapes(graph.output) == outputs
 
@@ -88,6 +101,21 @@ def assert_same_answers(read, agent, task, rows, steps):
     assert (state is None) == (kept is None)
     again, _ = read.act(x, state)
     np.testing.assert_allclose(again, agent.act(x, kept)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_forgets_what_lies_before_its_context(echo_class, folder):
+    network = Transformer(echo_class.observation_space, 4, 16, context=8).eval()
+    agent = TorchAgent(network, readout(echo_class.card, echo_class.action_space))
+    path = folder / "context.onnx"
+    export(agent, echo_class, path)
+    read, state, kept = OnnxAgent(path), None, None
+    x = echo_class.sample(20, 0, "test").x
+    for steps in (x[:, :6], x[:, 6:7], x, x):
+        answer, state = read.act(steps, state)
+        expected, kept = agent.act(steps, kept)
+        np.testing.assert_array_equal(answer, expected)
+    np.testing.assert_allclose(state, kept, rtol=1e-4, atol=1e-5)
+    assert state.shape[0] == 7
 
 
 class Double(nn.Module):

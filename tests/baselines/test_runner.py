@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
 
 from baselines.__main__ import main
 from baselines.check import REFERENCE, allowed, check, keep
+from baselines.engines import Local
+from baselines.plan import Run, plan
 from baselines.recipes import BUDGETS, RECIPES, recipe_of
-from baselines.runner import Run, execute, is_done, plan, run_all
+from baselines.runner import execute, run_all
+from baselines.store import missing, stored
 from neurotasks import cards, load
 from neurotasks.errors import UnwritableFolder
 from neurotasks.results import StageResult, read_result, read_results, write_result
@@ -67,13 +65,14 @@ def test_the_ends_of_the_scale_are_the_agents_of_each_stage(tmp_path):
 
 
 def test_finished_runs_are_kept_and_changed_plans_are_run_again(tmp_path):
-    assert is_done(run(tmp_path, "trivial")) is None
+    assert missing(run(tmp_path, "trivial")) == (0, 1)
     result = execute(run(tmp_path, "trivial"))
-    assert is_done(run(tmp_path, "trivial")) == result
-    assert is_done(run(tmp_path, "trivial", seeds=(0, 1, 2))) is None
-    assert is_done(run(tmp_path, "trivial", budget="quick")) is None
-    write_result(replace(result, card="of an earlier card"), run(tmp_path).path)
-    assert is_done(run(tmp_path)) is None
+    assert stored(run(tmp_path, "trivial")) == result
+    assert missing(run(tmp_path, "trivial")) == ()
+    assert missing(run(tmp_path, "trivial", seeds=(0, 1, 2))) == (2,)
+    assert missing(run(tmp_path, "trivial", budget="quick")) == (0, 1)
+    write_result(replace(result, config={"key": "of an earlier card"}), run(tmp_path).path)
+    assert missing(run(tmp_path)) == (0, 1)
 
 
 def test_the_same_run_gives_the_same_numbers(tmp_path):
@@ -86,8 +85,8 @@ def test_the_same_run_gives_the_same_numbers(tmp_path):
 
 def test_logs_are_tensorboards(tmp_path):
     execute(run(tmp_path, "mlp"))
-    files = [path.name for path in run(tmp_path, "mlp").logs.rglob("events.out.tfevents.*")]
-    assert len(files) == 2
+    files = sorted(run(tmp_path, "mlp").logs.rglob("events.out.tfevents.*"))
+    assert [path.parent.name for path in files] == ["seed0", "seed1"]
 
 
 def test_one_failure_stops_no_other_run_and_says_why(tmp_path, capsys):
@@ -99,13 +98,13 @@ def test_one_failure_stops_no_other_run_and_says_why(tmp_path, capsys):
     assert code == 1
     assert "ideal on OrientationDecoding-v0 failed" in shown.err
     assert "run the baseline again" in shown.err
-    assert "trivial        score" in shown.out
+    assert "trivial      seeds 0  scored" in shown.out
 
 
 def test_missing_data_fail_with_the_cure(tmp_path, monkeypatch):
     monkeypatch.setenv("NEUROTASKS_DATA", str(tmp_path / "empty"))
     runs = [Run("ImageClassificationMNIST-v0", "trivial", (0,), "smoke", "cpu", tmp_path)]
-    (outcome,) = run_all(runs, jobs=1)
+    (outcome,) = run_all(runs, Local(1))
     assert "neurotasks data fetch mnist" in outcome.error
 
 
@@ -126,31 +125,6 @@ def test_plans_follow_the_globs(tmp_path):
     plans = plan(task="Orient*-v0", agent="m*", seeds=3, budget="smoke", device="cpu", out=tmp_path)
     assert {(p.task, p.agent) for p in plans} >= {(LABEL, "mlp")}
     assert all(p.agent == "mlp" and p.seeds == (0, 1, 2) for p in plans)
-
-
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    """Kill everything in the middle: what is finished stays, the rest is done by the next call."""
-    words = f"-m baselines run --task {LABEL} --agent [tm][rl]* --seeds 2 --jobs 1 --out {tmp_path}"
-    command = [sys.executable, *words.split()]
-    process = subprocess.Popen(  # noqa: S603 - our own code
-        command, start_new_session=True, stdout=subprocess.DEVNULL
-    )
-    first, second = tmp_path / LABEL / "trivial.json", tmp_path / LABEL / "mlp.json"
-    deadline = time.monotonic() + 120
-    while not first.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert first.exists()
-    assert not second.exists()
-    kept = first.stat().st_mtime_ns
-    done = subprocess.run(  # noqa: S603 - our own code
-        command, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "(kept)" in done.stdout
-    assert first.stat().st_mtime_ns == kept
-    assert read_result(second).seeds == (0, 1)
 
 
 def reference(tmp_path, shift=0.0):
@@ -221,5 +195,5 @@ def test_check_of_nothing_is_an_error(tmp_path):
 def test_results_are_json_that_others_can_read(tmp_path):
     execute(run(tmp_path, "trivial"))
     record = json.loads(run(tmp_path, "trivial").path.read_text())
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert record["stages"]["test"]["extra"] == {}

@@ -16,7 +16,7 @@ ROUNDS = 15
 def compare(benchmark):
     """Return a function that times two sides interleaved and records their ratio.
 
-    The ratio is min(reference) / min(work): above 1, the work is the faster side. The spread is
+    The ratio is min(reference) / min(work), times a scale: above 1, the work is the faster side. The spread is
     the middle half of the ratios of neighbouring rounds, so that both sides saw the same machine.
     """
 
@@ -27,9 +27,12 @@ def compare(benchmark):
         *,
         target: float | None = None,
         rounds: int = ROUNDS,
+        scale: float = 1.0,
+        warm: bool = True,
     ) -> float:
-        work()  # warm caches on both sides
-        reference()
+        if warm:  # the caches of both sides
+            work()
+            reference()
         times: list[float] = []
 
         def measured() -> None:
@@ -39,8 +42,10 @@ def compare(benchmark):
 
         benchmark.pedantic(work, setup=measured, rounds=rounds, iterations=1)
         ours = benchmark.stats.stats.data
-        ratio = min(times) / min(ours)
-        low, _, high = statistics.quantiles([r / w for r, w in zip(times, ours, strict=True)], n=4)
+        ratio = scale * min(times) / min(ours)
+        low, _, high = statistics.quantiles(
+            [scale * r / w for r, w in zip(times, ours, strict=True)], n=4
+        )
         benchmark.extra_info.update(name=name, ratio=ratio, target=target, spread=[low, high])
         return ratio
 

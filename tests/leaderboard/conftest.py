@@ -47,6 +47,7 @@ def make_result(card: TaskCard, agent: str, levels: Any, /, **changes: Any) -> R
         "stages": stages,
         "parameters": 12_345,
         "samples": 20_000,
+        "flops": 1_230_000_000,
         "seconds": 83.2,
         "cpu_seconds": 80.1,
         "energy_kwh": 8.9e-5,

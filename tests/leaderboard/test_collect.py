@@ -140,6 +140,7 @@ def test_an_empty_or_missing_folder_says_what_to_run(tmp_path):
         (lambda r: r.update(agent=" "), "agent must be"),
         (lambda r: r.update(task="x" * 101), "task must be"),
         (lambda r: r.update(parameters=-1), "parameters is not a number"),
+        (lambda r: r.update(flops="many"), "flops is not a number"),
         (lambda r: r.update(seconds="soon"), "seconds is not a number"),
         (lambda r: r.update(samples=True), "samples is not a number"),
         (lambda r: r.update(config=[]), "config does not map"),

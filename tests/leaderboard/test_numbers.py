@@ -42,7 +42,9 @@ def test_plain_numbers():
 
 
 def test_quantities_keep_their_unit():
-    assert [count(n) for n in (812, 12_345, 1_500_000)] == ["812", "12.3 k", "1.5 M"]
+    assert [count(n) for n in (812, 12_345, 1_500_000, 2.5e13)] == [
+        "812", "12.3 k", "1.5 M", "25 T",
+    ]  # fmt: skip
     assert [duration(s) for s in (0.512, 42.4, 83.0, 7200.0)] == [
         "0.51 s", "42 s", "1.4 min", "2.0 h",
     ]  # fmt: skip

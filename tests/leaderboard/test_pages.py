@@ -150,10 +150,24 @@ def test_a_task_page_tells_all_of_its_task(site, card):
     for words in (
         card.summary, card.metric.unit, card.licence, card.citation, card.hash, card.chance_source,
         card.ceiling_source, "What the subject sees", "contrast 0.15", "@misc{neurotasks-",
-        "≈ marks an estimate: 4 W per busy thread.", "2 results, shown is the one with the most",
+        "≈ marks energy by estimate: 4 W per busy thread.",
+        "2 results, shown is the one with the most",
         "Earlier versions", "f" * 16, "one line for each run",
     ):  # fmt: skip
         assert words in page.text
+
+
+def test_what_training_computed_is_told_where_it_was_counted(folder, card, make):
+    folder.add(make(card, "mlp", [0.5, 0.6], flops=1_230_000_000))
+    folder.add(make(card, "ridge", [0.5, 0.6], flops=0, energy_method="rapl"))
+    site = site_of(folder)
+    ranking = Page(site[f"tasks/{card.label}.html"].decode()).text
+    assert "1.23 G" in ranking
+    assert "Energy without ≈ is measured by rapl." in ranking
+    assert "1.23 GFLOP a run" in Page(site["agents/mlp.html"].decode()).text
+    assert "operations not counted" in Page(site["agents/ridge.html"].decode()).text
+    lines = list(csv.DictReader(io.StringIO(site["results.csv"].decode())))
+    assert {line["flops"] for line in lines} == {"1230000000", "0"}
 
 
 def test_overlap_is_said(folder, card, make):

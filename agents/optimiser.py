@@ -1,0 +1,67 @@
+"""AdamW (Loshchilov and Hutter, 2019) on the rows of a stack, with gradients clipped row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["RowAdamW", "schedule"]
+
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
+_TINY = 1e-6  # keeps the division by a vanishing norm finite
+
+
+class RowAdamW:
+    """One optimiser for all seeds; no row sees anything of another.
+
+    Args:
+        like: The weights (S, P) to be trained.
+        weight_decay: Decoupled weight decay.
+        clip: Largest norm of a row of the gradient; infinite to leave it as it is.
+    """
+
+    def __init__(self, like: Tensor, *, weight_decay: float, clip: float) -> None:
+        self.weight_decay, self.clip = weight_decay, clip
+        self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
+        self.steps = torch.zeros((), device=like.device)
+
+    @torch.no_grad()
+    def step(self, weights: Tensor, gradient: Tensor, rate: float) -> None:
+        """Change the weights (S, P) in place; the gradient (S, P) is clipped in place."""
+        if math.isfinite(self.clip):
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            gradient.mul_((self.clip / norm.add_(_TINY)).clamp_(max=1.0))
+        self.steps.add_(1.0)
+        # What torch.optim.AdamW(fused=True) ends in: its way there takes as long as the step.
+        torch._fused_adamw_(
+            [weights],
+            [gradient],
+            [self.mean],
+            [self.square],
+            [],
+            [self.steps],
+            lr=rate,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            weight_decay=self.weight_decay,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def narrow(self, rows: Sequence[int]) -> None:
+        """Forget all rows but these."""
+        self.mean, self.square = self.mean[list(rows)], self.square[list(rows)]
+
+
+def schedule(progress: float, warmup: float) -> float:
+    """Return the learning rate as a part of the highest, for progress from 0 to 1.
+
+    It rises in a line over the part `warmup`, and falls to zero along a cosine over the whole.
+    """
+    rise = min(progress / warmup, 1.0) if warmup > 0 else 1.0
+    return rise * 0.5 * (1.0 + math.cos(math.pi * progress))

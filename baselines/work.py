@@ -1,0 +1,179 @@
+"""What a worker does: train and evaluate the seeds of a run, and return what was measured.
+
+A worker writes nothing. It may sit on another machine that shares no disk with the one that plans.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from baselines.keys import key
+from baselines.logs import CurveLog
+from baselines.plan import Run
+from neurotasks import Budget, ControlTask, StreamTask, load
+from neurotasks.agent import Agent, Learner, Log
+from neurotasks.errors import NeurotasksError
+from neurotasks.evaluate import evaluate, evaluate_stream
+from neurotasks.meter import meter
+from neurotasks.results import Result, StageResult, hardware, versions
+
+__all__ = ["Done", "work"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a run.
+
+    Attributes:
+        result: What was measured of the seeds that learned.
+        failures: Why each of the others failed.
+    """
+
+    result: Result
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+
+def work(run: Run) -> Done:
+    """Train and evaluate the seeds of a run.
+
+    Raises:
+        NeurotasksError: All seeds failed.
+    """
+    task, recipe = load(run.task), run.recipe
+    learner = recipe.learner(run.device)
+    budget = Budget(run.budget, recipe.samples[run.budget])
+    log = CurveLog()
+    with meter(_gpus(learner)) as cost:
+        agents, failures, stages = _measure(task, learner, run, budget, log)
+    result = Result(
+        task=task.card.id,
+        card=task.card.hash,
+        agent=run.agent,
+        config=_config(learner, run),
+        seeds=tuple(agents),
+        stages=stages,
+        parameters=int(getattr(next(iter(agents.values())), "parameters", 0)),
+        samples=budget.samples if recipe.learns else 0,
+        flops=_flops(list(agents.values()), task, budget.samples),
+        seconds=cost.seconds,
+        cpu_seconds=cost.cpu_seconds,
+        energy_kwh=cost.energy_kwh,
+        energy_method=cost.energy_method,
+        hardware=hardware(),
+        versions=versions(),
+        commit=_commit(),
+        curves=_curves(log, run.seeds, tuple(agents)),
+    )
+    return Done(result, failures)
+
+
+def _measure(
+    task: Any, learner: Learner, run: Run, budget: Budget, log: Log
+) -> tuple[dict[int, Agent], dict[int, str], dict[str, StageResult]]:
+    """Return the agents by seed, why other seeds failed, and what was measured in each stage."""
+    seeds = run.seeds
+    if isinstance(task, StreamTask):
+        taught, measured = evaluate_stream(task, learner, seeds=seeds, budget=budget, log=log)
+        return dict(zip(seeds, taught, strict=True)), {}, {"test": measured}
+    agents, failures = _learn(task, learner, seeds, budget, log)
+    stages: dict[str, StageResult] = {}
+    for stage in task.card.evaluated:
+        if hasattr(learner, "stage"):  # the two ends of the scale are other agents in each stage
+            learner = dataclasses.replace(learner, stage=stage)  # type: ignore[type-var]
+            agents, _ = _learn(task, learner, seeds, budget, log)
+        stages |= evaluate(task, list(agents.values()), seeds=list(agents), stages=[stage])
+    return agents, failures, stages
+
+
+def _learn(
+    task: Any, learner: Learner, seeds: Sequence[int], budget: Budget, log: Log
+) -> tuple[dict[int, Agent], dict[int, str]]:
+    """Return the agents by seed; a seed that failed by itself is left out, with its reason."""
+    try:
+        agents = learner.learn(task, seeds=seeds, budget=budget, log=log)
+    except NeurotasksError as error:
+        good: Mapping[int, Agent] = getattr(error, "agents", {})
+        if not good:
+            raise
+        failures: Mapping[int, str] = getattr(error, "failures", {})
+        return dict(good), dict(failures)
+    return dict(zip(seeds, agents, strict=True)), {}
+
+
+def _curves(log: CurveLog, seeds: Sequence[int], good: Sequence[int]) -> dict[str, Any]:
+    """Return a curve for each good seed, empty where it did not report.
+
+    Which seed a curve is of is known only if none stayed silent: else the curves are left out.
+    """
+    curves = {}
+    for name, found in log.curves.items():
+        if len(found) == len(seeds):
+            by_seed = dict(zip(seeds, found, strict=True))
+            curves[name] = [by_seed[seed] for seed in good]
+    return curves
+
+
+def _gpus(learner: Any) -> tuple[str, ...]:
+    """Return the UUIDs of the GPUs that a learner trains on."""
+    name = getattr(learner, "device", "cpu")
+    if name == "cpu":
+        return ()
+    from agents.devices import choose_device, gpus  # noqa: PLC0415 - torch loads slowly
+
+    return gpus(choose_device(name))
+
+
+def _flops(agents: Sequence[Any], task: Any, samples: int) -> int:
+    """Return the floating-point operations of training one agent, the mean over the agents.
+
+    They are counted for networks of torch that learned from trials, not for what learned by acting:
+    there the agent is a part alone of what was trained.
+    """
+    if isinstance(task, ControlTask) or not hasattr(agents[0], "network"):
+        return 0
+    from agents.flops import flops  # noqa: PLC0415 - torch loads slowly
+
+    shown = [samples if agent.samples is None else agent.samples for agent in agents]
+    return round(flops(agents[0], task).training * sum(shown) / len(shown))
+
+
+def _config(learner: Any, run: Run) -> dict[str, Any]:
+    """Return what the agent is told and the key of the run, as plain JSON types."""
+    names = [f.name for f in dataclasses.fields(learner) if not f.name.startswith("_")]
+    told = {name: _plain(getattr(learner, name)) for name in names}
+    samples = run.recipe.samples[run.budget]
+    head = {"key": key(run), "learner": type(learner).__name__, "budget": run.budget}
+    return {**head, "samples": samples, **told}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+@cache
+def _commit() -> str:
+    """Return the git commit of the code with "+" where it was changed, or "" outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed words, no shell
+                command, capture_output=True, text=True, check=True, timeout=10
+            )
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "--short=12", "HEAD")
+    return commit + "+" if commit and git("status", "--porcelain", "-uno") else commit
