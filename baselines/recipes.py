@@ -164,7 +164,12 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("mlp", _DECODING, _torch("mlp"), _samples(4_000, 50_000, 500_000)),
     # image classification
     Recipe("logistic", _DIGITS, _linear("logistic"), _samples(1_085, 1_085, 1_085)),
-    Recipe("mlp", _DIGITS, _torch("mlp", width=64, batch=32), _samples(2_000, 12_000, 40_000)),
+    Recipe(
+        "mlp",
+        _DIGITS,
+        _torch("mlp", width=64, batch=32, learning_rate=1e-2),
+        _samples(2_000, 12_000, 40_000),
+    ),
     Recipe("cnn", _DIGITS, _torch("cnn", batch=32), _samples(2_000, 12_000, 40_000)),
     Recipe(
         "logistic",

@@ -16,8 +16,9 @@ ROUNDS = 15
 def compare(benchmark):
     """Return a function that times two sides interleaved and records their ratio.
 
-    The ratio is min(reference) / min(work), times a scale: above 1, the work is the faster side. The spread is
-    the middle half of the ratios of neighbouring rounds, so that both sides saw the same machine.
+    The ratio is min(reference) / min(work), times a scale: above 1, the work is the faster side.
+    The spread is the middle half of the ratios of neighbouring rounds, so that both sides saw the
+    same machine.
     """
 
     def run(
