@@ -46,7 +46,7 @@ bench: $(READY)  ## all benchmarks: benchmarks.json and a table
 
 bench-check: $(READY)  ## fail when a ratio is 1.5 times below the committed one, twice in a row
 	@mkdir -p runs
-	$(BENCH) --benchmark-json=runs/bench.json > runs/bench.log || { cat runs/bench.log; exit 1; }
+	$(BENCH) -m "not slow" --benchmark-json=runs/bench.json > runs/bench.log || { cat runs/bench.log; exit 1; }
 	@$(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json --again runs/again.txt \
 	|| { echo "once more:"; xargs -a runs/again.txt -d '\n' $(BIN)/pytest -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-json=runs/bench.json > runs/bench.log \
 	&& $(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json; }

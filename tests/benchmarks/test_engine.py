@@ -19,6 +19,8 @@ from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
 from neurotasks.task import Batch, TrialTask, rows
 
+pytestmark = pytest.mark.slow  # trains for minutes
+
 SEEDS = tuple(range(10))
 DIGITS = "ImageClassificationDigits-v0"
 CLASSES = 8

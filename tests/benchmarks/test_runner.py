@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from baselines.engines import Local
 from baselines.plan import plan
 from baselines.runner import run_all
 from neurotasks import cards
 from neurotasks.results import cores
+
+pytestmark = pytest.mark.slow  # runs the whole suite, several times
 
 SEEDS = 5
 
