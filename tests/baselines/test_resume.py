@@ -78,6 +78,7 @@ def test_killed_at_any_moment_it_ends_with_the_bits_of_a_run_left_alone(tmp_path
         assert not list(out.rglob(".*.json*")) or before, "no half file is left by a whole run"
 
 
+@pytest.mark.slow
 def test_a_killed_plan_keeps_what_is_finished_and_does_the_rest(tmp_path):
     kill_when(tmp_path, 1, 0.0)
     runs = plan(
