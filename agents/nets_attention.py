@@ -91,8 +91,6 @@ class Transformer(Network):
         output: The readout.
     """
 
-    stacks = False  # what it computes is large enough to be no faster side by side
-
     def __init__(
         self, space: gym.Space[Any], outputs: int, width: int, *, context: int = 256
     ) -> None:
@@ -146,8 +144,6 @@ class BiTransformer(PartsNetwork):
         blocks: The layers.
         output: The readout of the tokens' mean.
     """
-
-    stacks = False  # what it computes is large enough to be no faster side by side
 
     def __init__(self, space: gym.Space[Any], outputs: int, width: int) -> None:
         super().__init__(space)

@@ -138,13 +138,10 @@ class Network(nn.Module):
             of layers is None where it grows with the steps that are remembered.
         looped: Whether the steps are a loop in Python, which no exporter follows at other lengths;
             the file then holds one step, and a loop around it.
-        stacks: Whether ten small ones learn faster in a stack than one after the other, on one
-            processor thread (measured).
     """
 
     state: tuple[int | None, int] | None = None
     looped = False
-    stacks = True
 
     def __init__(self, space: gym.Space[Any]) -> None:
         super().__init__()

@@ -63,8 +63,6 @@ class LSTM(Network):
         output: The readout.
     """
 
-    stacks = False  # torch's kernel of this one is twice as fast as any stack
-
     def __init__(self, space: gym.Space[Any], outputs: int, width: int) -> None:
         super().__init__(space)
         self.state = (2, width)
@@ -117,8 +115,6 @@ class BiLSTM(PartsNetwork):
         cells: The recurrent layer, `width` units in each direction.
         output: The readout of what both directions end with.
     """
-
-    stacks = False  # as `LSTM`
 
     def __init__(self, space: gym.Space[Any], outputs: int, width: int) -> None:
         super().__init__(space)

@@ -52,7 +52,6 @@ class _ImageNetwork(Network):
     """
 
     layers: nn.Sequential
-    stacks = False  # as grouped convolutions, for which torch has slower kernels
 
     def __init__(self, space: gym.Space[Any]) -> None:
         super().__init__(space)

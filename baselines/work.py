@@ -51,6 +51,7 @@ def work(run: Run) -> Done:
     log = CurveLog()
     with meter(_gpus(learner)) as cost:
         agents, failures, stages = _measure(task, learner, run, budget, log)
+    shown = _shown(list(agents.values()), budget.samples if recipe.learns else 0)
     result = Result(
         task=task.card.id,
         card=task.card.hash,
@@ -59,8 +60,8 @@ def work(run: Run) -> Done:
         seeds=tuple(agents),
         stages=stages,
         parameters=int(getattr(next(iter(agents.values())), "parameters", 0)),
-        samples=budget.samples if recipe.learns else 0,
-        flops=_flops(list(agents.values()), task, budget.samples),
+        samples=shown,
+        flops=_flops(next(iter(agents.values())), task, shown),
         seconds=cost.seconds,
         cpu_seconds=cost.cpu_seconds,
         energy_kwh=cost.energy_kwh,
@@ -129,18 +130,26 @@ def _gpus(learner: Any) -> tuple[str, ...]:
     return gpus(choose_device(name))
 
 
-def _flops(agents: Sequence[Any], task: Any, samples: int) -> int:
-    """Return the floating-point operations of training one agent, the mean over the agents.
+def _shown(agents: Sequence[Any], samples: int) -> int:
+    """Return how many samples one agent was shown, the mean over the agents.
+
+    It is the budget, but for agents that know that they stopped early.
+    """
+    counts = [getattr(agent, "samples", None) for agent in agents]
+    return round(sum(samples if n is None else n for n in counts) / len(counts))
+
+
+def _flops(agent: Any, task: Any, shown: int) -> int:
+    """Return the floating-point operations of training one agent on the samples it was shown.
 
     They are counted for networks of torch that learned from trials, not for what learned by acting:
     there the agent is a part alone of what was trained.
     """
-    if isinstance(task, ControlTask) or not hasattr(agents[0], "network"):
+    if isinstance(task, ControlTask) or not hasattr(agent, "network"):
         return 0
     from agents.flops import flops  # noqa: PLC0415 - torch loads slowly
 
-    shown = [samples if agent.samples is None else agent.samples for agent in agents]
-    return round(flops(agents[0], task).training * sum(shown) / len(shown))
+    return round(flops(agent, task).training * shown)
 
 
 def _config(learner: Any, run: Run) -> dict[str, Any]:

@@ -252,12 +252,11 @@ def _recorded(source: str, split: str) -> _Pictures:
     images = arrays.get("train_images", np.empty((0, 28, 28), np.uint8))
     stop = {"validation": FIRST_TRAINING_ROW, "train15k": 20_000, "train": 60_000}[split]
     if len(images) < stop:
-        there = " and ".join(name for name, end in (("train15k", 20_000),) if len(images) >= end)
+        instead = "use the split 'train15k', or " if len(images) >= 20_000 else ""  # noqa: PLR2004
         raise MissingData(
             f"the split {split!r} of {source!r} needs the first {stop:,} training pictures, and "
-            f"{len(images):,} are there; "
-            + (f"use the split {there!r}, or " if there else "")
-            + f"get the whole: run `neurotasks data fetch {source}`"
+            f"{len(images):,} are there; {instead}get the whole: "
+            f"run `neurotasks data fetch {source}`"
         )
     start = 0 if split == "validation" else FIRST_TRAINING_ROW
     return _Pictures(images[start:stop], arrays["train_labels"][start:stop])
