@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from agents.devices import one_thread
 from agents.training import TorchAgent
 from neurotasks.errors import MissingExtra
 from neurotasks.task import StreamTask, Task
@@ -54,9 +56,9 @@ def flops(agent: TorchAgent, task: Task) -> Flops:
     space = task.observation_space
     start = getattr(space, "start", 0)  # a Discrete space may begin at another class than 0
     shape = (_TRIALS, steps, *(space.shape or ()))
-    x = torch.tensor(np.full(shape, start, dtype=space.dtype)).to("meta")  # shapes without numbers
-    network = copy.deepcopy(agent.network).to("meta").requires_grad_()
-    with torch.enable_grad():
+    x = torch.tensor(np.full(shape, start, dtype=space.dtype))
+    network = copy.deepcopy(agent.network).to("cpu").requires_grad_()
+    with torch.enable_grad(), one_thread(), _unfused():
         with _counter() as counted:
             output: Tensor = network(x)[0]
         forward = counted.get_total_flops()
@@ -64,6 +66,16 @@ def flops(agent: TorchAgent, task: Task) -> Flops:
             torch.autograd.backward((output,), (torch.ones_like(output),))
         training = forward + counted.get_total_flops()
     return Flops(forward // _TRIALS, training // _TRIALS)
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Keep layers apart for a block: the fused ones of oneDNN hide their products."""
+    before, *_ = torch.backends.mkldnn.set_flags(_enabled=False)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before)  # type: ignore[no-untyped-call]
 
 
 def _counter() -> FlopCounterMode:

@@ -19,9 +19,10 @@ import pkgutil
 from functools import cache
 
 from neurotasks.errors import DataError
+from neurotasks.sources._digits import digits
 from neurotasks.sources._source import File, Source, cache_dir
 
-__all__ = ["File", "Source", "all_sources", "cache_dir", "get"]
+__all__ = ["File", "Source", "all_sources", "cache_dir", "digits", "get"]
 
 
 def all_sources() -> tuple[Source, ...]:

@@ -33,15 +33,14 @@ from numpy.typing import NDArray
 
 from neurotasks.agent import Agent, Policy
 from neurotasks.card import Stage, TaskCard
-from neurotasks.errors import MissingExtra
 from neurotasks.metrics import AVERAGE_ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw, check_seed
+from neurotasks.sources import digits
 from neurotasks.task import Batch, StreamTask
 
 DIGITS, EXPERIENCES = 10, 5
 TESTED = 45  # test images of each digit; the other 129 to 138 of it are for learning
-INK = 16  # the darkest value of the original images
 
 CARD = TaskCard(
     name="ContinualDigits",
@@ -103,18 +102,12 @@ def _digits() -> _Digits:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra, and slow to import
-    except ModuleNotFoundError as error:
-        raise MissingExtra("scikit-learn", "digits") from error
-    bunch = load_digits()
-    labels = bunch.target.astype(np.int64)
-    images = (bunch.images * (255 / INK)).round().astype(np.uint8)[:, None]
+    pictures, labels = digits()
     shuffled = Draw(CARD.label, "test", 0).permutation("split", len(labels))[0]
     rows = [shuffled[labels[shuffled] == digit] for digit in range(DIGITS)]
     train = np.sort(np.concatenate([row[TESTED:] for row in rows]))
     test = np.sort(np.concatenate([row[:TESTED] for row in rows]))
-    return _Digits(images, labels, train, test)
+    return _Digits(pictures[:, None], labels.astype(np.int64), train, test)
 
 
 @lru_cache(maxsize=1024)

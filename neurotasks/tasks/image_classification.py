@@ -39,10 +39,11 @@ from neurotasks import sources
 from neurotasks.agent import Agent, Policy
 from neurotasks.arrays import Array, Namespace
 from neurotasks.card import Stage, TaskCard
-from neurotasks.errors import MissingData, MissingExtra
+from neurotasks.errors import MissingData
 from neurotasks.metrics import ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw
+from neurotasks.sources import digits
 from neurotasks.task import Batch, TrialTask, rows, split_of
 
 CLASSES = 10
@@ -230,19 +231,13 @@ def _always(label: int, card: TaskCard, stage: str) -> Agent:
 
 @lru_cache(maxsize=4)
 def _digits(split: str) -> _Pictures:
-    try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
-    except ModuleNotFoundError as error:
-        raise MissingExtra("scikit-learn", "digits") from error
-    data = load_digits()
-    labels = data.target.astype(np.uint8)
+    pictures, labels = digits()
     number = np.zeros(len(labels), dtype=np.int64)  # of the picture within its class
     for label in range(CLASSES):
         number[labels == label] = np.arange(np.count_nonzero(labels == label))
     part = number % 5
     chosen = {"train": part < 3, "validation": part == 3, "test": part == 4}[split]  # noqa: PLR2004
-    images = np.round(data.images * (255.0 / 16.0)).astype(np.uint8)  # 17 grey levels to 256
-    return _Pictures(images[chosen], labels[chosen])
+    return _Pictures(pictures[chosen], labels[chosen])
 
 
 def _recorded(source: str, split: str) -> _Pictures:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from baselines.engines import Ended, Local, Queue, WorkerKilled
+from baselines.engines import Ended, Local
 from baselines.plan import Run, plan
+from baselines.queue import Queue
 from baselines.runner import do, execute, run_all, sort_out
 from baselines.store import add, merged, missing, stored
 from baselines.work import Done, work
+from baselines.workers import WorkerKilled
 from neurotasks.results import read_result, read_results
 
 LABEL = "OrientationDecoding-v0"

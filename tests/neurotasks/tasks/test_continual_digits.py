@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import builtins
 import socket
+import sys
 
 import numpy as np
 import pytest
 
-from neurotasks import load
+from neurotasks import load, sources
 from neurotasks.agent import Budget, silent
 from neurotasks.errors import MissingExtra, NoIdealObserver
 from neurotasks.evaluate import evaluate_stream
@@ -109,16 +109,10 @@ def test_needs_no_network(task, monkeypatch):
 
 
 def test_without_scikit_learn_the_extra_is_named(task, monkeypatch):
-    real = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name.startswith("sklearn"):
-            raise ModuleNotFoundError(name)
-        return real(name, *args, **kwargs)
-
     continual_digits._digits.cache_clear()
     continual_digits._taught.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    sources.digits.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtra, match=r"pip install 'neurotasks\[digits\]'"):
         task.experience(0, 0)
 

@@ -124,7 +124,8 @@ def test_the_reference_run_gives_the_ceiling_of_the_digits(digits):
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     image_classification._digits.cache_clear()
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    sources.digits.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtra, match=r"pip install 'neurotasks\[digits\]'"):
         neurotasks.load("ImageClassificationDigits-v0").dataset("test")
 
