@@ -16,6 +16,7 @@ __all__ = [
     "Budget",
     "Learner",
     "Log",
+    "Observer",
     "Policy",
     "RandomPolicy",
     "Watcher",
@@ -106,6 +107,25 @@ class Policy:
     def act(self, observation: Array, state: Any) -> tuple[Array, Any]:
         """Answer each step by itself."""
         return self.function(observation), state
+
+
+@dataclass(frozen=True)
+class Observer:
+    """An agent that remembers all that it has seen of a trial.
+
+    Attributes:
+        function: From all that was shown, (B, T, *observation), to the answers (B, T, *action). The
+            answer at a step may look at that step and at earlier ones only.
+    """
+
+    function: Callable[[Array], Array]
+
+    def act(self, observation: Array, state: Array | None) -> tuple[Array, Array]:
+        """Answer a block of steps; the state is what was shown before."""
+        seen = np.asarray(observation)
+        if state is not None:
+            seen = np.concatenate([state, seen], axis=1)
+        return self.function(seen)[:, -observation.shape[1] :], seen
 
 
 @dataclass(frozen=True)
