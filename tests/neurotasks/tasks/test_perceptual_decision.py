@@ -23,12 +23,12 @@ def test_the_ideal_observer_lands_on_it_and_half_of_the_evidence_does_not():
     batch = TASK.sample(40_000, 3, "test")
     answers, _ = TASK.ideal().act(batch.x, None)
     error = 0.5 / np.sqrt(len(batch))
-    raw = trial_metric(TASK, answers, batch).mean()
+    raw = trial_metric(TASK.card.metric, answers, batch).mean()
     assert raw == pytest.approx(TASK.card.stage("test").ceiling, abs=4 * error)
     half = batch.x.copy()
     half[:, 11:] = 0.0
     fewer, _ = TASK.ideal().act(half, None)
-    assert trial_metric(TASK, fewer, batch).mean() < raw - 4 * error
+    assert trial_metric(TASK.card.metric, fewer, batch).mean() < raw - 4 * error
 
 
 def test_samples_have_the_mean_and_the_noise_that_are_told():
