@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from leaderboard.behaviour import Behaviour, behaviour, in_order
 from leaderboard.check import is_numbers, is_parts
 from leaderboard.collect import Row, Table
 from leaderboard.numbers import exact, mean_and_spread, plain
@@ -47,6 +48,7 @@ class Details:
     name: str
     parts: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Interval, ...]], ...]
+    drawn: Behaviour | None
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,13 @@ def details(rows: Sequence[Row]) -> tuple[Details, ...]:
     for row in rows:
         for name, seeds in row.result.stages["test"].extra.items():
             if is_parts(seeds, len(row.result.seeds)):
-                parts = tuple(seeds[0])
+                parts = in_order(seeds[0])
                 means = tuple(interval([seed[part] for seed in seeds]) for part in parts)
                 found.setdefault((name, parts), []).append((row.agent, means))
-    return tuple(Details(name, parts, tuple(lines)) for (name, parts), lines in found.items())
+    return tuple(
+        Details(name, parts, tuple(lines), behaviour(f"detail-{number}", name, parts, lines))
+        for number, ((name, parts), lines) in enumerate(found.items())
+    )
 
 
 def _track(row: Row, stage: str) -> tuple[Mark, ...]:

@@ -10,7 +10,7 @@ from html import escape
 from leaderboard.numbers import count
 from leaderboard.svg import frame, line_of_text
 
-__all__ = ["Line", "curve_plot", "matrix_plot"]
+__all__ = ["Line", "curve_plot", "matrix_plot", "ticks_of"]
 
 _STRONG = 0.665  # where black and white text stand out equally on a matrix cell
 
@@ -73,7 +73,7 @@ def curve_plot(
     """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    right, ticks = max(*xs, 1.0), _ticks(min(ys), max(ys))
+    right, ticks = max(*xs, 1.0), ticks_of(min(ys), max(ys))
     low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
 
     def level(y: float) -> float:
@@ -120,7 +120,7 @@ def _path(line: Line, right: float, level: Callable[[float], float]) -> str:
     )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks_of(low: float, high: float) -> list[float]:
     """Return three to six round numbers that span an interval."""
     width = (high - low) or abs(high) or 1.0
     rough = width / 4

@@ -19,7 +19,7 @@ from neurotasks.metrics import forgetting, per_trial, transfer
 from neurotasks.results import StageResult
 from neurotasks.rng import Draw
 from neurotasks.scores import score
-from neurotasks.task import ControlTask, StreamTask, Task, TrialTask
+from neurotasks.task import ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
 __all__ = ["evaluate", "evaluate_stream", "trial_metric"]
@@ -52,33 +52,45 @@ def evaluate(
     """
     results = {}
     for stage in stages or task.card.evaluated:
-        values = [
-            trial_metric(task, agent, seed=seed, stage=stage, trials=trials)
+        measured = [
+            _measured(task, agent, seed, stage, trials)
             for agent, seed in zip(agents, seeds, strict=True)
         ]
+        values = [value for value, _ in measured]
+        details: dict[str, Any] = {}
+        for _, found in measured:
+            for name, parts in found.items():
+                details.setdefault(name, []).append(dict(parts))
         raw, anchors = tuple(float(v.mean()) for v in values), task.card.stage(stage)
         results[stage] = StageResult(
             raw,
             tuple(score(value, anchors) for value in raw),
-            _details(task, agents, seeds, stage),
+            details,
             tuple(float(v.std() / np.sqrt(len(v))) for v in values),
         )
     return results
 
 
-def _details(
-    task: Task, agents: Sequence[Agent], seeds: Sequence[int], stage: str
-) -> dict[str, Any]:
-    """Return what a trial task tells besides its metric, a list over seeds for each name."""
+def _measured(
+    task: Task, agent: Agent, seed: int, stage: str, trials: int | None
+) -> tuple[NDArray[np.float64], Details]:
+    """Return the raw metric of each trial, and what the task tells besides."""
+    number = trials or task.card.stage(stage).trials
+    if isinstance(task, ControlTask):
+        if type(task).details is ControlTask.details:
+            return _play(task, agent, seed, stage, number), {}
+        draw = Draw(task.card.label, stage, seed, 0, number)
+        start = task.initial(draw, **task.card.stage(stage).parameters)
+        steps: list[tuple[Array, ...]] = []
+        total = _play(task, agent, seed, stage, number, steps)
+        parts = (np.stack(part, axis=1) for part in zip(*steps, strict=True))
+        return total, task.details(Episodes(start, *parts))
+    values = trial_metric(task, agent, seed=seed, stage=stage, trials=trials)
     if not isinstance(task, TrialTask) or type(task).details is TrialTask.details:
-        return {}
-    found: dict[str, Any] = {}
-    for agent, seed in zip(agents, seeds, strict=True):
-        batch = task.sample(task.card.stage(stage).trials, seed, stage)
-        answer, _ = agent.act(batch.x, None)
-        for name, parts in task.details(np.asarray(answer), batch).items():
-            found.setdefault(name, []).append(dict(parts))
-    return found
+        return values, {}
+    batch = task.sample(number, seed, stage)
+    answer, _ = agent.act(batch.x, None)
+    return values, task.details(np.asarray(answer), batch)
 
 
 def trial_metric(
@@ -95,7 +107,7 @@ def trial_metric(
     """
     number = trials or task.card.stage(stage).trials
     if isinstance(task, ControlTask):
-        return _returns(task, agent, seed, stage, number)
+        return _play(task, agent, seed, stage, number)
     if isinstance(task, StreamTask):
         return _answer(task, agent, task.test(seed)[:number])
     step = task.card.steps * int(np.prod(task.observation_space.shape or ()))
@@ -133,10 +145,27 @@ def _check_causal(agent: Agent, x: Array, answer: Array) -> None:
         )
 
 
-def _returns(
-    task: ControlTask[Any], agent: Agent, seed: int, stage: str, episodes: int
+def _play(
+    task: ControlTask[Any],
+    agent: Agent,
+    seed: int,
+    stage: str,
+    episodes: int,
+    steps: list[tuple[Array, ...]] | None = None,
 ) -> NDArray[np.float64]:
-    """Play all episodes side by side until the last one has ended."""
+    """Play all episodes side by side until the last one has ended.
+
+    Args:
+        task: The task.
+        agent: The agent.
+        seed: The seed of the episodes.
+        stage: The stage.
+        episodes: How many.
+        steps: Gets what was seen, done and earned in each step, and which episodes still ran.
+
+    Returns:
+        The return of each episode, (B,).
+    """
     parameters = task.card.stage(stage).parameters
     label = task.card.label
     state = task.initial(Draw(label, stage, seed, 0, episodes), **parameters)
@@ -144,11 +173,14 @@ def _returns(
     running = np.ones(episodes, dtype=np.bool_)
     memory = None
     for time in range(task.card.steps):
-        action, memory = agent.act(task.observe(state)[:, None], memory)
+        seen = task.observe(state)
+        action, memory = agent.act(seen[:, None], memory)
         answer = check_action(task.action_space, action, (episodes, 1))[:, 0]
         draw = Draw(label, stage, seed, 0, episodes, np.full(episodes, time))
         state, reward, terminated = task.step(state, answer, draw, **parameters)
         total += np.where(running, reward, 0.0)
+        if steps is not None:
+            steps.append((np.array(seen), answer, np.array(reward), running.copy()))
         running &= ~terminated
         if not running.any():
             break

@@ -26,6 +26,8 @@ from neurotasks.rng import STAGES, Draw, check_seed
 __all__ = [
     "Batch",
     "ControlTask",
+    "Details",
+    "Episodes",
     "Experience",
     "State",
     "StreamTask",
@@ -65,6 +67,29 @@ class Batch:
         return Batch(self.x[index], self.y[index], self.mask[index], table)
 
 
+Details: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Further figures of a stage's answers, by name and part: a psychometric curve by coherence."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What happened in B episodes of a control task, side by side, in the steps up to the last end.
+
+    Attributes:
+        start: The state of each at its beginning, which nobody saw.
+        observation: What was seen before each action, (B, T, *observation).
+        action: (B, T, *action).
+        reward: (B, T) float64.
+        running: Whether the episode had not ended before the step, (B, T) bool.
+    """
+
+    start: Any
+    observation: Array
+    action: Array
+    reward: Array
+    running: Array
+
+
 class TrialTask(ABC):
     """A task whose answers do not change what is shown.
 
@@ -94,7 +119,7 @@ class TrialTask(ABC):
         """
         raise _no_ideal_observer(self.card, stage)
 
-    def details(self, answer: Array, batch: Batch) -> Mapping[str, Mapping[str, float]]:
+    def details(self, answer: Array, batch: Batch) -> Details:
         """Return further figures of a stage's answers, by name and part; none by default.
 
         Args:
@@ -187,6 +212,11 @@ class ControlTask(ABC, Generic[State]):
             NoIdealObserver: It is not known.
         """
         raise _no_ideal_observer(self.card, stage)
+
+    def details(self, episodes: Episodes) -> Details:
+        """Return further figures of a stage's episodes, by name and part; none by default."""
+        del episodes
+        return {}
 
 
 @dataclass(frozen=True)

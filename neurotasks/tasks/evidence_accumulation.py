@@ -35,12 +35,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from neurotasks.agent import Agent, Policy
+from neurotasks.analysis import proportions
 from neurotasks.arrays import Array, namespace
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import RETURN
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import ControlTask
+from neurotasks.task import ControlTask, Details, Episodes
 
 COHERENCES = np.array([0.0, 0.032, 0.064, 0.128, 0.256, 0.512])
 STEPS, COST = 60, 0.001  # time limit; price of a step of waiting
@@ -127,6 +128,19 @@ class EvidenceAccumulation(ControlTask[Look]):
     def ideal(self, stage: str = "test") -> Agent:
         """Answer when the sum of the samples reaches the optimal bound."""
         return _Bounded(solve(float(self.card.stage(stage).parameters["sensitivity"])).bounds)
+
+    def details(self, episodes: Episodes) -> Details:
+        """Return how often right is answered, and after how many steps, at each mean sample."""
+        last = episodes.running.sum(axis=1) - 1
+        answer = np.take_along_axis(episodes.action, last[:, None], axis=1)[:, 0]
+        given = answer != WAIT
+        drift = np.round(episodes.start.drift[given], 4) + 0.0  # no negative zero
+        levels, right, _ = proportions(drift, answer[given] == RIGHT)
+        _, steps, _ = proportions(drift, last[given] + 1)
+        return {
+            name: {f"{level:g}": float(value) for level, value in zip(levels, values, strict=True)}
+            for name, values in (("psychometric", right), ("chronometric", steps))
+        }
 
 
 def _sample(draw: Draw, drift: Array) -> Array:

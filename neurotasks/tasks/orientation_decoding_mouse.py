@@ -28,7 +28,6 @@ files do not say in which of these animals. One session (2) cannot be decoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,7 +42,7 @@ from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import CIRCULAR_ERROR
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, TrialTask, rows, split_of
+from neurotasks.task import Batch, Details, TrialTask, rows, split_of
 
 SESSIONS, NEURONS, DIRECTIONS = 7, 307, 8
 ROUNDS = {"validation": (4, 12), "test": (2, 6, 10, 14)}
@@ -117,7 +116,7 @@ class OrientationDecodingMouse(TrialTask):
         self.card.stage(stage)
         return Policy(lambda x: np.broadcast_to(ZERO_DEGREES, (*x.shape[:2], 2)))
 
-    def details(self, answer: Array, batch: Batch) -> Mapping[str, Mapping[str, float]]:
+    def details(self, answer: Array, batch: Batch) -> Details:
         """Return the accuracy in each session, four orientations, chance 1/4."""
         found = enumerate(session_accuracy(answer, batch))
         return {DETAIL: {f"session {number}": float(accuracy) for number, accuracy in found}}

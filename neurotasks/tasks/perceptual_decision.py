@@ -26,12 +26,13 @@ import numpy as np
 from gymnasium import spaces
 
 from neurotasks.agent import Agent, Observer, Policy
+from neurotasks.analysis import proportions
 from neurotasks.arrays import Array
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, TrialTask
+from neurotasks.task import Batch, Details, TrialTask
 from neurotasks.timeline import Timeline
 
 COHERENCES = np.array([0.0, 0.064, 0.128, 0.256, 0.512])
@@ -106,6 +107,13 @@ class PerceptualDecisionMaking(TrialTask):
         """Choose the side to which the summed difference leans."""
         self.card.stage(stage)
         return Observer(_lean)
+
+    def details(self, answer: Array, batch: Batch) -> Details:
+        """Return how often the first is chosen at each signed coherence, in per cent."""
+        coherence = np.asarray(batch.trials["coherence"])
+        levels, chosen, _ = proportions(coherence, answer[:, -1] == FIRST)
+        parts = zip(100.0 * levels + 0.0, chosen, strict=True)
+        return {"psychometric": {f"{level:g}": float(value) for level, value in parts}}
 
 
 def _lean(seen: Array) -> Array:
