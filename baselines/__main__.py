@@ -14,7 +14,8 @@ from baselines.cluster import connect
 from baselines.engines import Engine, Local, count_gpus
 from baselines.plan import plan
 from baselines.progress import console, show_plan, show_results, watch
-from baselines.recipes import BUDGETS, recipe_of
+from baselines.recipe import BUDGETS
+from baselines.recipes import recipe_of
 from baselines.runner import do, sort_out
 from neurotasks import cards, load, sources
 from neurotasks.errors import NeurotasksError

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from baselines.recipes import RECIPES, Recipe, recipe_of
+from baselines.recipe import Recipe
+from baselines.recipes import RECIPES, recipe_of
 from neurotasks import find, load
 
 __all__ = ["Run", "plan"]

@@ -5,80 +5,12 @@ An agent of one name may have several recipes; the first that fits a task is tak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from importlib import import_module
 from typing import Any
 
-from neurotasks.agent import Learner
+from baselines.recipe import BUDGETS, Factory, Recipe
 from neurotasks.card import TaskCard
 
-__all__ = ["BUDGETS", "RECIPES", "Factory", "Recipe", "recipe_of"]
-
-BUDGETS = ("smoke", "quick", "full")
-
-LOADING = {"scikit-learn": 1.0, "torch": 3.0, "stable-baselines3": 0.7, "avalanche": 5.0}
-"""Seconds to load a library and to call it for the first time, about: a plan counts with them."""
-
-
-@dataclass(frozen=True)
-class Factory:
-    """Says how a learner is made, and makes it; its library is loaded only then.
-
-    Attributes:
-        module: The module that holds it.
-        name: The class, or the function that returns it.
-        settings: What it is told.
-        placed: Whether it takes a device.
-        together: Whether it trains all seeds as one program; else one after the other.
-        libraries: The slow ones among those that it loads, of `LOADING`.
-    """
-
-    module: str
-    name: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    placed: bool = False
-    together: bool = False
-    libraries: tuple[str, ...] = ()
-
-    def __call__(self, device: str) -> Learner:
-        """Return the learner for a device: "auto", "cpu" or "cuda"."""
-        make = getattr(import_module(self.module), self.name)
-        learner: Learner = make(**self.settings, **({"device": device} if self.placed else {}))
-        return learner
-
-    def loading(self, loaded: Collection[str] = ()) -> float:
-        """Return the seconds that its libraries take to load, those that are loaded left out."""
-        return sum(LOADING[library] for library in self.libraries if library not in loaded)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One agent on a group of tasks.
-
-    Attributes:
-        name: Name of the agent on the board.
-        tasks: Globs of the labels of the tasks.
-        learner: From the device's name to the learner.
-        samples: Training trials (environment steps) by budget.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    learner: Factory
-    samples: Mapping[str, int]
-
-    def fits(self, card: TaskCard) -> bool:
-        """Say whether this agent runs on a task."""
-        if self.name == "ideal" and card.data != "generated":
-            return False
-        return any(fnmatchcase(card.label, pattern) for pattern in self.tasks)
-
-    @property
-    def learns(self) -> bool:
-        """Whether it learns at all."""
-        return any(self.samples.values())
+__all__ = ["RECIPES", "recipe_of"]
 
 
 def recipe_of(name: str, card: TaskCard) -> Recipe:
@@ -138,9 +70,23 @@ _IMAGES = ("ImageClassification*",)
 _SYMBOLS = ("SequencePrediction-v0",)
 _TEXT = ("SequencePredictionShakespeare-v0",)
 _CONTROL = ("CartPole-v0", "EvidenceAccumulation-v0")
+_COGNITION = (
+    "PerceptualDecisionMaking-v0",
+    "ContextDecisionMaking-v0",
+    "MultiSensoryIntegration-v0",
+    "GoNogo-v0",
+    "DelayedMatchToSample-v0",
+    "DelayedComparison-v0",
+    "ParametricWorkingMemory-v0",
+    "ReadySetGo-v0",
+    "NBack-v0",
+    "Yang2019*",
+)
+_MEMORY_ALONE = ("Yang2019DM[SC]*", "Yang2019DNM*", "Yang2019DlyGo*", "Yang2019DlyAnti*")
 _STREAMS = ("Continual*",)
 
 _CNN = {"width": 64, "weight_decay": 0.01}
+_TRIALS = {"learning_rate": 1e-2, "batch": 32, "checks": 5}
 _GRU = {"learning_rate": 1e-2, "batch": 16}
 _A2C = {"n_envs": 8, "n_steps": 16, "settings": {"learning_rate": 2e-3}}
 
@@ -194,6 +140,18 @@ RECIPES: tuple[Recipe, ...] = (
         _torch("gru", width=256, weight_decay=0.01, checks=6, **_GRU),
         _samples(500, 4_000, 23_500),
     ),
+    # decisions, working memory, timing, the twenty rules
+    Recipe(
+        "gru", _MEMORY_ALONE, _torch("gru", width=64, **_TRIALS), _samples(1_000, 40_000, 200_000)
+    ),
+    Recipe("gru", _COGNITION, _torch("gru", width=64, **_TRIALS), _samples(1_000, 20_000, 200_000)),
+    Recipe(
+        "ctrnn",
+        _COGNITION[:2],
+        _torch("ctrnn", width=64, **_TRIALS),
+        _samples(1_000, 20_000, 200_000),
+    ),
+    Recipe("mlp", _COGNITION, _torch("mlp", width=64, **_TRIALS), _samples(1_000, 5_000, 20_000)),
     # control and decisions
     Recipe("ppo", _CONTROL, _sb3("PPO"), _samples(8_192, 65_536, 262_144)),
     Recipe("a2c", _CONTROL, _sb3("A2C", **_A2C), _samples(8_192, 65_536, 262_144)),

@@ -16,6 +16,7 @@ from neurotasks.arrays import Array, namespace
 
 __all__ = [
     "ACCURACY",
+    "ANGULAR_ERROR",
     "AVERAGE_ACCURACY",
     "BITS_PER_CHARACTER",
     "BITS_PER_SYMBOL",
@@ -23,6 +24,7 @@ __all__ = [
     "RETURN",
     "Metric",
     "correct",
+    "direction_error",
     "forgetting",
     "log_softmax",
     "orientation_error",
@@ -77,6 +79,17 @@ def orientation_error(answer: Array, truth: Array) -> Array:
     dot = answer[..., 0] * truth[..., 0] + answer[..., 1] * truth[..., 1]
     cross = answer[..., 0] * truth[..., 1] - answer[..., 1] * truth[..., 0]
     return xp.abs(xp.atan2(cross, dot)) * (90.0 / math.pi)
+
+
+def direction_error(answer: Array, truth: Array) -> Array:
+    """Return the absolute angular error of a direction in degrees, from 0 to 180.
+
+    Args:
+        answer: (B, T, 2), a point in the direction (cos theta, sin theta) of the plane; its length
+            does not matter.
+        truth: (B, T, 2), the unit vector of the true direction.
+    """
+    return 2.0 * orientation_error(answer, truth)  # which halves the angle between two vectors
 
 
 def log_softmax(logits: Array) -> Array:
@@ -135,6 +148,9 @@ def transfer(matrix: Array, untrained: Array) -> tuple[float, float]:
 
 
 ACCURACY = Metric("accuracy", "fraction correct", "higher", correct, "cross-entropy")
+ANGULAR_ERROR = Metric(
+    "mean absolute angular error", "degrees", "lower", direction_error, "squared error"
+)
 AVERAGE_ACCURACY = Metric(
     "average accuracy after the last experience",
     "fraction correct",

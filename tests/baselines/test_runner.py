@@ -9,7 +9,8 @@ from baselines.__main__ import main
 from baselines.check import REFERENCE, allowed, check, keep
 from baselines.engines import Local
 from baselines.plan import Run, plan
-from baselines.recipes import BUDGETS, RECIPES, recipe_of
+from baselines.recipe import BUDGETS
+from baselines.recipes import RECIPES, recipe_of
 from baselines.runner import execute, run_all
 from baselines.store import missing, stored
 from neurotasks import cards, load

@@ -8,6 +8,7 @@ from neurotasks.metrics import (
     CIRCULAR_ERROR,
     RETURN,
     correct,
+    direction_error,
     forgetting,
     orientation_error,
     per_trial,
@@ -60,3 +61,13 @@ def test_transfer_backward_and_forward():
     backward, forward = transfer(MATRIX, np.array([0.1, 0.1, 0.1]))
     assert backward == pytest.approx(((0.5 - 0.9) + (0.85 - 0.8)) / 2)
     assert forward == pytest.approx(((0.3 - 0.1) + (0.4 - 0.1)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "error"),
+    [(0, 0, 0), (10, 30, 20), (359, 1, 2), (0, 180, 180), (270, 45, 135)],
+)
+@pytest.mark.parametrize("length", [1e-6, 1.0, 50.0])
+def test_direction_error_goes_up_to_half_a_turn(answer, truth, error, length):
+    point, target = unit([answer / 2]), unit([truth / 2])
+    np.testing.assert_allclose(direction_error(point * length, target), [[error]], atol=1e-6)
