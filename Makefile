@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(patsubst tests/benchmarks/peers/%.txt,.peers/%/.ready,$(wildcard tests/benchmarks/peers/*.txt))
 export OMP_NUM_THREADS := 1
 BENCH := $(BIN)/pytest tests/benchmarks -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-columns=min,median
 
-.PHONY: setup demo real test lint bench bench-check bench-keep scores docs clean
+.PHONY: setup demo real test lint bench bench-peers bench-check bench-keep scores docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -43,6 +44,13 @@ scores: $(READY)  ## rerun the quick reference results; fail when a score leaves
 bench: $(READY)  ## all benchmarks: benchmarks.json and a table
 	$(BENCH) --benchmark-json=benchmarks.json
 	$(BIN)/python tests/benchmarks/report.py benchmarks.json --against tests/benchmarks/committed.json
+
+bench-peers: $(READY) $(PEERS)  ## an environment for each library that we compare with
+
+.peers/%/.ready: tests/benchmarks/peers/%.txt constraints.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install --quiet --constraint constraints.txt --requirement $<
+	touch $@
 
 bench-check: $(READY)  ## fail when a ratio is 1.5 times below the committed one, twice in a row
 	@mkdir -p runs

@@ -24,21 +24,24 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurotasks.arrays import Array, Namespace
 from neurotasks.errors import InvalidSeed
+from neurotasks.philox import consecutive, philox, signed
 
 __all__ = ["STAGES", "Draw", "check_seed", "philox"]
 
 STAGES = ("train", "validation", "test", "shift", "private")
 """The stages, each a stream of its own. Their order is part of the generator: append only."""
 
-_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
-_WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
-_ROUNDS = 10
 _LOW = 0xFFFFFFFF
-_C_SPEED_FROM = 192  # words per stream above which NumPy's own generator wins (measured)
-_C_SPEED_UP_TO = 32  # streams, however short, up to which it wins
+_WORD = (1 << 64) - 1
+_C_SPEED_FROM = 32  # words per stream above which NumPy's own generator wins (measured)
+_C_SPEED_UP_TO = 96  # streams, however short, up to which it wins
+_PIECE = 1 << 14  # words that are turned into normals at a time, so that all stays in the cache
+_UNIT, _TURN = np.float32(2.0**-24), np.float32(2 * math.pi)
+_ONE, _MINUS_TWO = np.float32(1.0), np.float32(-2.0)
 _POISSON_MAX = 500.0  # exp(-rate) must stay far from the smallest double
 
 
@@ -53,44 +56,6 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-def _signed(word: int) -> int:
-    """Return the two's complement reading of 64 bits."""
-    word &= (1 << 64) - 1
-    return word - (1 << 64) if word >> 63 else word
-
-
-def _add(key: Array, constant: int) -> Array:
-    """Add modulo 2**64; integer keys wrap here, arrays wrap by themselves."""
-    return _signed(key + constant) if isinstance(key, int) else key + _signed(constant)
-
-
-def _multiply(multiplier: int, x: Array) -> tuple[Array, Array]:
-    """Return the high and the low 64 bits of an unsigned product, in int64 arithmetic."""
-    m_low, m_high = multiplier & _LOW, multiplier >> 32
-    x_low, x_high = x & _LOW, (x >> 32) & _LOW
-    low_low, low_high, high_low = x_low * m_low, x_low * m_high, x_high * m_low
-    middle = ((low_low >> 32) & _LOW) + (low_high & _LOW) + (high_low & _LOW)
-    high = x_high * m_high + ((low_high >> 32) & _LOW) + ((high_low >> 32) & _LOW) + (middle >> 32)
-    return high, x * _signed(multiplier)
-
-
-def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return the four words of each block, as int64 bit patterns.
-
-    Args:
-        counter: Four int64 arrays (or ints) that broadcast together; at least the first an array.
-        key: Two int64 arrays or ints that broadcast with the counter.
-    """
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for number in range(_ROUNDS):
-        r0, r1 = _add(k0, number * _WEYL[0]), _add(k1, number * _WEYL[1])
-        high0, low0 = _multiply(_MULTIPLIERS[0], c0)
-        high1, low1 = _multiply(_MULTIPLIERS[1], c2)
-        c0, c1, c2, c3 = high1 ^ c1 ^ r0, low1, high0 ^ c3 ^ r1, low0
-    return c0, c1, c2, c3
-
-
 @cache
 def _hash(text: str, bits: int) -> int:
     """Return the first bits of a text's SHA-256."""
@@ -100,6 +65,34 @@ def _hash(text: str, bits: int) -> int:
 def _numbers(first: Array, count: int) -> Array:
     """Return count consecutive integers from each first one, (S,) to (S, count)."""
     return first[:, None] + np.arange(count)
+
+
+def _box_muller(words: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return two normals for each word, (B, n) to (B, 2 n); the words are overwritten.
+
+    The same arithmetic as that of `Draw.normal`, in place and in pieces that stay in the cache.
+    """
+    rows, n = words.shape
+    bits = words.view(np.uint32)
+    bits >>= 8
+    halves = bits.view(np.int32)  # now far below the sign; the conversion of these is faster
+    normals = np.empty((rows, 2 * n), dtype=np.float32)
+    piece = max(1, _PIECE // max(n, 1))
+    for start in range(0, rows, piece):
+        part, out = halves[start : start + piece], normals[start : start + piece]
+        radius, angle = part[:, 0::2].astype(np.float32), part[:, 1::2].astype(np.float32)
+        radius += _ONE
+        radius *= _UNIT
+        np.log(radius, out=radius)
+        radius *= _MINUS_TWO
+        np.sqrt(radius, out=radius)
+        angle *= _UNIT
+        angle *= _TURN
+        np.cos(angle, out=out[:, :n])
+        np.sin(angle, out=out[:, n:])
+        out[:, :n] *= radius
+        out[:, n:] *= radius
+    return normals
 
 
 @dataclass(frozen=True)
@@ -161,8 +154,8 @@ class Draw:
     def words(self, name: str, n: int) -> Array:
         """Return n words per trial of a field, (B, n) int64 bit patterns."""
         stage = STAGES.index(self.stage)
-        key = _signed(_hash(self.task, 56) << 8 | stage)
-        label = _signed(_hash(name, 64))
+        key = signed(_hash(self.task, 56) << 8 | stage)
+        label = signed(_hash(name, 64))
         few = self.size if self.step is not None else len(self.seeds)
         long = self.step is None and self.count * n >= _C_SPEED_FROM
         if self.xp is np and (long or few <= _C_SPEED_UP_TO):
@@ -180,20 +173,17 @@ class Draw:
     def _words_of_numpy(self, n: int, key: int, label: int) -> Array:
         seeds, first, count, steps = self._streams()
         total = count * n
+        key, label = key & _WORD, label & _WORD
+        if len(seeds) == 1:
+            block, lane = divmod(first.item() * n, 4)
+            counter = (block, steps.item(), 0, label)
+            words = consecutive(counter, (seeds.item(), key), lane + total)
+            return words[lane:].view(np.int64).reshape(count, n)
         out = np.empty((len(seeds), total), dtype=np.uint64)
-        mask = (1 << 64) - 1
-        bits = np.random.Philox(key=0)
-        state: Any = bits.state  # to set it costs a sixth of a new generator
-        words = state["state"]
-        runs = zip(seeds.tolist(), first.tolist(), steps.tolist(), strict=True)
-        for row, (seed, trial, step) in enumerate(runs):
+        runs = zip(out, seeds.tolist(), first.tolist(), steps.tolist(), strict=True)
+        for row, seed, trial, step in runs:
             block, lane = divmod(trial * n, 4)
-            # NumPy counts up before it writes a block, with the carry running through all words.
-            start = (block | step << 64 | (label & mask) << 192) - 1
-            words["counter"][:] = [(start >> shift) & mask for shift in (0, 64, 128, 192)]
-            words["key"][:] = seed, key & mask
-            bits.state = state
-            out[row] = bits.random_raw(lane + total)[lane:]
+            row[:] = consecutive((block, step, 0, label), (seed, key), lane + total)[lane:]
         return out.view(np.int64).reshape(self.size, n)
 
     def _words_of_arrays(self, n: int, key: int, label: int) -> Array:
@@ -215,13 +205,6 @@ class Draw:
         index = self.asarray(_numbers(rows, total).reshape(-1))
         return xp.reshape(xp.take(xp.reshape(flat, (-1,)), index), (self.size, n))
 
-    def _halves(self, words: Array) -> Array:
-        """Split each word into its low and its high 32 bits, (B, n) to (B, 2 n)."""
-        if self.xp is np:
-            return np.ascontiguousarray(words).view(np.uint32)
-        pairs = self.xp.stack((words & _LOW, (words >> 32) & _LOW), axis=-1)
-        return self.xp.reshape(pairs, (words.shape[0], -1))
-
     # -- distributions -------------------------------------------------------------------------
 
     def uniform(
@@ -229,11 +212,13 @@ class Draw:
     ) -> Array:
         """Return uniform numbers in [low, high) with 53 random bits, (B, *shape) float64."""
         xp = self.xp
-        bits = self.words(name, math.prod(shape)) >> 11
+        bits = self.words(name, math.prod(shape))
+        bits >>= 11
         bits &= (1 << 53) - 1
-        numbers = xp.astype(bits, xp.float64)
+        numbers = bits.astype(np.float64) if xp is np else xp.astype(bits, xp.float64)
         numbers *= (high - low) * 2.0**-53
-        numbers += low
+        if low:
+            numbers += low
         return xp.reshape(numbers, (self.size, *shape))
 
     def normal(self, name: str, shape: tuple[int, ...] = ()) -> Array:
@@ -243,10 +228,14 @@ class Draw:
         """
         xp = self.xp
         m = math.prod(shape)
-        halves = self._halves(self.words(name, (m + 1) // 2)) >> 8
+        words = self.words(name, (m + 1) // 2)
+        if xp is np:
+            return _box_muller(words)[:, :m].reshape(self.size, *shape)
+        pairs = xp.stack((words & _LOW, (words >> 32) & _LOW), axis=-1)
+        halves = xp.reshape(pairs, (words.shape[0], -1)) >> 8
         unit = xp.astype(halves, xp.float32) * 2.0**-24
         radius = xp.sqrt(-2.0 * xp.log(unit[:, 0::2] + 2.0**-24))
-        angle = unit[:, 1::2] * np.float32(2 * math.pi).item()
+        angle = unit[:, 1::2] * _TURN.item()
         pairs = xp.concat((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
         return xp.reshape(pairs[:, :m], (self.size, *shape))
 

@@ -25,6 +25,8 @@ from neurotasks.task import Batch
 
 __all__ = ["Timeline"]
 
+_MANY = 8  # channels that are faster taken together
+
 
 class Timeline:
     """The phases of B trials.
@@ -87,7 +89,11 @@ class Timeline:
         if not isinstance(value, int | float):
             level = xp.astype(value, xp.float32)[:, None]
         for part in self._slices(names):
-            x[:, part, channels] += level
+            if isinstance(channels, int) or isinstance(value, int | float):
+                x[:, part, channels] += level
+                continue
+            for some, own in _few(x, channels):
+                x[:, part, some] += level[..., own]
         loose = [name for name in names if self._loose(name)]
         if loose:
             inside = self.during(*loose)
@@ -115,7 +121,8 @@ class Timeline:
         if loose and names:
             noise *= xp.astype(self.during(*names), xp.float32)[..., None]
         for part, size in zip(parts, sizes, strict=True):
-            x[:, part, channels] += noise[:, :size]
+            for some, own in _few(x, channels):
+                x[:, part, some] += noise[:, :size, own]
             noise = noise[:, size:]
 
     def batch(self, x: Array, wanted: Array, decision: str, trials: Mapping[str, Array]) -> Batch:
@@ -160,3 +167,14 @@ class Timeline:
 
     def _column(self, step: int | Array) -> int | Array:
         return step if isinstance(step, int) else step[:, None]
+
+
+def _few(x: Array, channels: slice) -> list[tuple[slice, slice]]:
+    """Return the slices to go through, in the inputs and among the channels themselves.
+
+    Few channels are taken one by one, so that NumPy's innermost loop is the long one over steps.
+    """
+    numbers = range(*channels.indices(x.shape[2]))
+    if len(numbers) >= _MANY:
+        return [(channels, slice(None))]
+    return [(slice(c, c + 1), slice(k, k + 1)) for k, c in enumerate(numbers)]

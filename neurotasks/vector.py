@@ -56,8 +56,9 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._all = np.arange(num_envs)
+        self._true = np.ones(num_envs, dtype=np.bool_)
         self._worlds = open_worlds(self.task, num_envs, stage)
-        self._done = np.zeros(num_envs, dtype=np.bool_)
+        self._ended = self._all[:0]  # worlds whose trial has ended and whose next has not begun
         self._seeded = False
 
     def reset(
@@ -79,7 +80,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             self._worlds.seed(which, (first + which).tolist())
             self._seeded = True
         self._worlds.start(which)
-        self._done[which] = False
+        self._ended = self._ended[~np.isin(self._ended, which)]
         return self._worlds.observe(), self._info({"trial": self._worlds.trial()})
 
     def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.int64]:
@@ -104,7 +105,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _info(self, columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Add the mask that Gymnasium wants beside each column."""
-        masks = {f"_{name}": np.ones(self.num_envs, dtype=np.bool_) for name in columns}
+        masks = {f"_{name}": self._true.copy() for name in columns}
         return {**columns, **masks}
 
     def step(
@@ -117,7 +118,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
                 ended and nobody has reset it.
         """
         answer = check_action(self.single_action_space, actions, (self.num_envs,))
-        begun = self._done.nonzero()[0]
+        begun = self._ended
         if len(begun) and self.autoreset_mode == AutoresetMode.DISABLED:
             raise InvalidAction(
                 f"world {begun[0]} has ended; "
@@ -129,20 +130,21 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             reward[begun], terminated[begun] = 0.0, False
         truncated = self._worlds.time >= self._limit
         info = self._info(columns)
-        self._done = terminated | truncated
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
-            self._start_ended(info)
+        done = terminated | truncated
+        ended = done.nonzero()[0]
+        if len(ended) and self.autoreset_mode == AutoresetMode.SAME_STEP:
+            self._start_ended(ended, done, info)
+            ended = ended[:0]
+        self._ended = ended
         return self._worlds.observe(), reward, terminated, truncated, info
 
-    def _start_ended(self, info: dict[str, Any]) -> None:
+    def _start_ended(
+        self, ended: NDArray[np.int64], done: NDArray[np.bool_], info: dict[str, Any]
+    ) -> None:
         """Begin the next trial of the ended worlds, and keep what they showed last."""
-        ended = np.flatnonzero(self._done)
         final = np.full(self.num_envs, None, dtype=object)
-        last = self._worlds.observe()
-        for world in ended.tolist():
-            final[world] = last[world].copy()
-        info["final_obs"], info["_final_obs"] = final, self._done.copy()
+        final[ended] = np.fromiter(self._worlds.observe()[ended], dtype=object, count=len(ended))
+        info["final_obs"], info["_final_obs"] = final, done.copy()
         info["final_info"] = {name: info[name].copy() for name in info if "final" not in name}
-        info["_final_info"] = self._done.copy()
+        info["_final_info"] = done
         self._worlds.start(ended)
-        self._done = np.zeros(self.num_envs, dtype=np.bool_)

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from neurotasks.ahead import draw_trials, trials_ahead
 from neurotasks.arrays import Array
 from neurotasks.errors import InvalidAction
 from neurotasks.rng import Draw
@@ -20,8 +21,7 @@ from neurotasks.task import Batch, ControlTask, StreamTask, Task, TrialTask
 
 __all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
 
-_BUFFER_BYTES = 4 << 20  # of trials drawn ahead
-_BUFFER_TRIALS = 64
+_TRIALS_AT_A_TIME = 1024  # that are drawn in one call
 _STATE_BYTES = 8 << 20  # of first states drawn ahead
 _BUFFER_STATES = 256
 
@@ -106,89 +106,118 @@ def check_action(space: gym.Space[Any], action: Any, shape: tuple[int, ...]) -> 
 
 
 class _TrialWorlds:
-    """Worlds of a trial or a stream task: trials are drawn ahead, in blocks of `ahead`."""
+    """Worlds of a trial or a stream task: trials are drawn ahead, in blocks of `ahead`.
+
+    The blocks lie in memory step by step, the worlds side by side: as long as no world has been
+    reset alone, all of them are at the same place, and a step is one row.
+    """
 
     def __init__(self, task: TrialTask | StreamTask, num: int, stage: str) -> None:
         self.task, self.num, self.stage = task, num, stage
-        self.parameters = task.card.stage(stage).parameters
         self.seeds = np.zeros(num, dtype=np.int64)
         self.number = np.full(num, -1, dtype=np.int64)  # of the running trial
         self.first = np.zeros(num, dtype=np.int64)  # number of the first trial drawn ahead
         self.drawn = np.zeros(num, dtype=np.int64)  # how many are drawn ahead, 0 or `ahead`
         self.time = np.zeros(num, dtype=np.int64)
         self.rows = np.arange(num)
-        space, steps = task.observation_space, task.card.steps
-        self.last = steps - 1  # the last step of a trial
-        size = num * steps * int(np.prod(space.shape or ())) * np.dtype(space.dtype).itemsize
-        self.ahead = int(np.clip(_BUFFER_BYTES // max(size, 1), 1, _BUFFER_TRIALS))
-        self.x: Array = None  # (N, ahead, T, *observation)
+        self.together = False  # whether all worlds are at the same place
+        self.last = task.card.steps - 1  # the last step of a trial
+        self.ahead = trials_ahead(task, num)
+        self.x: Array = None  # (ahead * T, N, *observation)
         self.y: Array = None
         self.mask: Array = None
-        self.weight: Array = None  # of a step in the reward
+        self.share: Array = None  # (ahead, N), of each scored step in the reward of a trial
+        self.pays: list[bool] = []  # whether a step is scored in any world
 
     def seed(self, which: NDArray[np.int64], seeds: Sequence[int]) -> None:
         self.seeds[which] = seeds
         self.number[which] = -1
-        self.drawn[which] = 0
+        self.first[which] = self.drawn[which] = 0
 
     def start(self, which: NDArray[np.int64]) -> None:
         self.number[which] += 1
         self.time[which] = 0
-        dry = which[self.number[which] >= self.first[which] + self.drawn[which]]
-        if len(dry):
-            self._fill(dry)
+        if (self.number[which] >= (self.first + self.drawn)[which]).any():
+            # Drawing for few worlds costs nearly as much as for many that will soon need it.
+            used = self.number - self.first
+            self._fill(((used > self.ahead // 2) | (used >= self.drawn)).nonzero()[0])
+        self.together = len(which) == self.num and not (np.ptp(self.number) or np.ptp(self.first))
 
     def _fill(self, which: NDArray[np.int64]) -> None:
-        batch = self._generate(self.seeds[which], self.number[which])
+        some = max(1, _TRIALS_AT_A_TIME // self.ahead)  # worlds, so that all stays in the cache
+        for begin in range(0, len(which), some):
+            part = which[begin : begin + some]
+            self._keep(part, self._draw(part))
+        self.first[which] = np.maximum(self.number[which], 0)
+        self.drawn[which] = self.ahead
+        self.pays = self.mask.any(axis=1).tolist()
+
+    def _draw(self, which: NDArray[np.int64]) -> Batch:
+        # A world that has not begun yet begins with trial 0.
+        first = np.maximum(self.number[which], 0)
+        return draw_trials(self.task, self.stage, self.seeds[which], first, self.ahead)
+
+    def _keep(self, which: NDArray[np.int64], batch: Batch) -> None:
+        steps = batch.mask.shape[1]
         if self.x is None:
+            self.last = steps - 1
             self.x, self.y, self.mask = (
-                np.empty((self.num, self.ahead, *part.shape[1:]), part.dtype)
+                np.zeros((self.ahead * steps, self.num, *part.shape[2:]), part.dtype)
                 for part in (batch.x, batch.y, batch.mask)
             )
-            self.weight = np.empty(self.mask.shape)
-            self.last = self.mask.shape[2] - 1
+            self.share = np.zeros((self.ahead, self.num))
+        neighbours = slice(which[0], which[-1] + 1)
+        place: Any = neighbours if which[-1] - which[0] + 1 == len(which) else which
         for buffer, part in ((self.x, batch.x), (self.y, batch.y), (self.mask, batch.mask)):
-            buffer[which] = part.reshape((len(which), self.ahead, *part.shape[1:]))
-        mask = self.mask[which]
-        metric = self.task.card.metric
-        self.weight[which] = metric.sign * mask / mask.sum(axis=-1, keepdims=True)
-        self.first[which] = self.number[which]
-        self.drawn[which] = self.ahead
+            rows = part.reshape((len(which), self.ahead * steps, *part.shape[2:]))
+            _items(buffer)[:, place] = _items(rows).T
+        counts = batch.mask.sum(axis=-1).reshape(len(which), self.ahead)
+        self.share[:, place] = self.task.card.metric.sign / counts.T
 
-    def _generate(self, seeds: NDArray[np.int64], first: NDArray[np.int64]) -> Batch:
-        if isinstance(self.task, TrialTask):
-            label = self.task.card.label
-            draw = Draw(label, self.stage, seeds, first, self.ahead, split=self.stage)
-            return self.task.generate(draw, **self.parameters)
-        parts = [
-            self.task.sample(range(int(k), int(k) + self.ahead), int(s), self.stage)
-            for s, k in zip(seeds, first, strict=True)
-        ]
-        x, y, mask = (
-            np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "mask")
-        )
-        return Batch(x, y, mask)
-
-    def _at(self, buffer: Array) -> Array:
+    def _place(self) -> Any:
+        """Return where what is seen now stands in the blocks: one row, or one for each world."""
+        if self.together:
+            trial, time = int(self.number[0] - self.first[0]), int(self.time[0])
+            return trial * (self.last + 1) + min(time, self.last)
         # After its end a trial goes on showing its last step.
-        return buffer[self.rows, self.number - self.first, np.minimum(self.time, self.last)]
+        steps = np.minimum(self.time, self.last)
+        return (self.number - self.first) * (self.last + 1) + steps
+
+    def _at(self, buffer: Array, place: Any) -> Array:
+        """Return a copy of what stands there, (N, ...)."""
+        return buffer[place].copy() if isinstance(place, int) else buffer[place, self.rows]
 
     def observe(self) -> Array:
-        return self._at(self.x)  # advanced indexing copies
+        return self._at(self.x, self._place())
 
     def trial(self) -> NDArray[np.int64]:
         return self.number.copy()
 
     def step(self, action: Array) -> Outcome:
-        truth, scored = self._at(self.y), self._at(self.mask)
-        values = self.task.card.metric.values
-        if values is None:
-            raise TypeError(f"{self.task.card.id} is a trial task, so its metric needs `values`")
-        reward = values(action[:, None], truth[:, None])[:, 0] * self._at(self.weight)
-        reward[~scored] = 0.0
+        place = self._place()
+        truth, scored = self._at(self.y, place), self._at(self.mask, place)
+        if self.pays[place] if isinstance(place, int) else scored.any():
+            values = self.task.card.metric.values
+            if values is None:
+                raise TypeError(
+                    f"{self.task.card.id} is a trial task, so its metric needs `values`"
+                )
+            share = self._at(self.share, place // (self.last + 1))
+            reward = values(action[:, None], truth[:, None])[:, 0] * share
+            reward[~scored] = 0.0
+        else:
+            reward = np.zeros(self.num)
         info = {"trial": self.number.copy(), "answer": truth, "scored": scored}
         self.time += 1
         return Outcome(reward, self.time > self.last, info)
+
+
+def _items(array: Array) -> Array:
+    """Return a view (M, N) of (M, N, ...): a vector is moved faster as one item of its bytes."""
+    if not array.shape[2:]:
+        return array
+    flat = np.ascontiguousarray(array).reshape((*array.shape[:2], -1))
+    return flat.view((np.void, flat.shape[2] * flat.itemsize))[..., 0]
 
 
 class _ControlWorlds:

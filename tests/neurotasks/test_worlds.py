@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neurotasks
-from neurotasks import rng, worlds
+from neurotasks import ahead, rng, worlds
 from neurotasks.rng import Draw
 
 TASK = neurotasks.load("EvidenceAccumulation-v0")
@@ -73,3 +73,54 @@ def test_both_ways_to_the_words_are_one(monkeypatch, seeds, first, count, step):
         monkeypatch.setattr(rng, "_C_SPEED_UP_TO", 0)
         monkeypatch.setattr(rng, "_C_SPEED_FROM", 10**9)
         np.testing.assert_array_equal(draw.words("field", n), numpy_words)
+
+
+def test_trial_worlds_together_and_apart(monkeypatch):
+    """Trials of worlds in step and out of step, beyond the blocks that are drawn ahead."""
+    monkeypatch.setattr(ahead, "_TRIALS", 4)
+    monkeypatch.setattr(worlds, "_TRIALS_AT_A_TIME", 8)  # two worlds at a time
+    task = neurotasks.load("PerceptualDecisionMaking-v0")
+    trials = [task.sample(60, 30 + world) for world in range(5)]
+    env = gym.make_vec(task.card.id, num_envs=5, autoreset_mode="Disabled")
+    seen, _ = env.reset(seed=30)
+    number, time = np.zeros(5, dtype=int), np.zeros(5, dtype=int)
+    choices = np.random.default_rng(0)
+    for step in range(900):
+        for world in range(5):
+            shown = trials[world].x[number[world], time[world]]
+            np.testing.assert_array_equal(seen[world], shown)
+        action = choices.integers(0, 3, 5)
+        truth = [trials[world].y[number[world], time[world]] for world in range(5)]
+        scored = [trials[world].mask[number[world], time[world]] for world in range(5)]
+        seen, reward, ended, _, info = env.step(action)
+        np.testing.assert_array_equal(info["answer"], truth)
+        np.testing.assert_array_equal(info["scored"], scored)
+        np.testing.assert_array_equal(reward, (action == truth) & scored)
+        time += 1
+        np.testing.assert_array_equal(ended, time == 22)
+        alone = (choices.random(5) < 0.02) & (step > 300) & (step < 600)
+        again = ended | alone
+        if step == 650:
+            again[:] = True
+            seen, _ = env.reset(seed=30)
+            number[:] = time[:] = 0
+        elif again.any():
+            seen, info = env.reset(options={"reset_mask": again})
+            number[again] += 1
+            time[again] = 0
+            np.testing.assert_array_equal(info["trial"], number)
+    assert number.max() > 10
+
+
+@pytest.mark.parametrize("label", ["PerceptualDecisionMaking-v0", "EvidenceAccumulation-v0"])
+def test_a_seed_begins_anew_beyond_the_first_block(monkeypatch, label):
+    monkeypatch.setattr(ahead, "_TRIALS", 2)
+    monkeypatch.setattr(worlds, "_BUFFER_STATES", 2)
+    env = gym.make(f"neurotasks/{label}")
+    first, _ = env.reset(seed=5)
+    for trial in range(1, 8):
+        _, info = env.reset()
+        assert info["trial"] == trial
+    again, info = env.reset(seed=5)
+    assert info["trial"] == 0
+    np.testing.assert_array_equal(again, first)
