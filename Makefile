@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(patsubst tests/benchmarks/peers/%.txt,.peers/%/.ready,$(wildcard tests/benchmarks/peers/*.txt))
 export OMP_NUM_THREADS := 1
+DEMO := OrientationDecoding-v0,ImageClassificationDigits-v0,SequencePrediction-v0,PerceptualDecisionMaking-v0,DelayedComparison-v0,EvidenceAccumulation-v0,TwoStep-v0,CartPole-v0,ContinualDigits-v0
 BENCH := $(BIN)/pytest tests/benchmarks -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-columns=min,median
 
 .PHONY: setup demo real test lint bench bench-peers bench-check bench-keep scores docs clean
@@ -19,8 +20,8 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## everything into .venv
 
-demo: $(READY)  ## all five families at the quick budget on the CPU, then the board
-	$(BIN)/python -m baselines run --budget quick --device cpu --data embedded --out runs/demo
+demo: $(READY)  ## a task of each family at the quick budget on the CPU, then the board
+	$(BIN)/python -m baselines run --budget quick --device cpu --task "$(DEMO)" --out runs/demo
 	$(BIN)/python -m leaderboard build --results runs/demo --out site
 	$(BIN)/python -m leaderboard rank --results runs/demo
 	@echo "The pages are in site/: open site/index.html"

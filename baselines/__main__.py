@@ -97,7 +97,9 @@ def _parse_run(commands: Any) -> None:
 
 
 def _select(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", default="*", metavar="GLOB", help="tasks, such as 'Continual*'")
+    parser.add_argument(
+        "--task", default="*", metavar="GLOB", help="tasks, such as 'Continual*,CartPole-v0'"
+    )
     parser.add_argument("--agent", default="*", metavar="GLOB", help="agents, such as 'mlp'")
 
 

@@ -20,7 +20,7 @@ from baselines.engines import Local
 from baselines.plan import Run
 from baselines.runner import run_all
 from baselines.store import stored
-from neurotasks import load
+from neurotasks import find, load
 from neurotasks.results import Result, read_results, write_result
 from neurotasks.scores import interval
 
@@ -50,7 +50,7 @@ def check(
 
     Args:
         folder: The reference results.
-        task: Glob of task labels.
+        task: Glob of task labels, or several with commas.
         agent: Glob of agent names.
         fast: Only results that took at most `FAST_SECONDS` on embedded or generated data.
         jobs: Processes side by side.
@@ -59,10 +59,11 @@ def check(
     Raises:
         ValueError: No reference matches.
     """
+    labels = {card.label for card in find(task)}
     chosen = [
         result
         for result in read_results(folder)
-        if fnmatchcase(_label(result), task)
+        if _label(result) in labels
         and fnmatchcase(result.agent, agent)
         and not (fast and not _is_fast(result))
     ]
@@ -98,9 +99,10 @@ def keep(folder: Path, reference: Path, task: str = "*", agent: str = "*") -> It
     Raises:
         ValueError: A result was earned under another card than the present one.
     """
+    labels = {card.label for card in find(task)}
     for result in read_results(folder):
         label = _label(result)
-        if not (fnmatchcase(label, task) and fnmatchcase(result.agent, agent)):
+        if not (label in labels and fnmatchcase(result.agent, agent)):
             continue
         if result.card != load(label).card.hash:
             raise ValueError(f"{result.agent} on {label} is of an earlier card; run it again")

@@ -73,11 +73,15 @@ def cards() -> tuple[TaskCard, ...]:
 
 
 def find(pattern: str) -> Iterator[TaskCard]:
-    """Yield the cards whose id or label matches a glob, such as "Orientation*"."""
+    """Yield the cards that match a glob or several, such as "Orientation*,CartPole-v0".
+
+    A glob is held against the id and against the label.
+    """
     from fnmatch import fnmatchcase  # noqa: PLC0415 - `import neurotasks` does not need it
 
+    globs = [part.strip() for part in pattern.split(",")]
     for card in cards():
-        if fnmatchcase(card.id, pattern) or fnmatchcase(card.label, pattern):
+        if any(fnmatchcase(name, glob) for glob in globs for name in (card.id, card.label)):
             yield card
 
 

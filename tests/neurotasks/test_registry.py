@@ -137,6 +137,11 @@ def test_cards_are_found_by_globs():
     assert [c.id for c in neurotasks.find("neurotasks/OrientationDecoding-v0")]
 
 
+def test_several_globs_are_found_with_commas():
+    labels = {card.label for card in neurotasks.find("CartPole-v0, OrientationDecoding-v*")}
+    assert labels == {"CartPole-v0", "OrientationDecoding-v0"}
+
+
 def test_a_task_is_one_object_for_all_who_ask():
     assert neurotasks.load("CartPole-v0") is neurotasks.load("CartPole-v0")
 
