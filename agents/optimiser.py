@@ -11,7 +11,6 @@ from torch import Tensor
 __all__ = ["RowAdamW", "schedule"]
 
 _BETAS = (0.9, 0.999)
-_EPSILON = 1e-8
 _TINY = 1e-6  # keeps the division by a vanishing norm finite
 
 
@@ -22,10 +21,13 @@ class RowAdamW:
         like: The weights (S, P) to be trained.
         weight_decay: Decoupled weight decay.
         clip: Largest norm of a row of the gradient; infinite to leave it as it is.
+        epsilon: What is added to the root of the mean square, so that it can divide.
     """
 
-    def __init__(self, like: Tensor, *, weight_decay: float, clip: float) -> None:
-        self.weight_decay, self.clip = weight_decay, clip
+    def __init__(
+        self, like: Tensor, *, weight_decay: float, clip: float, epsilon: float = 1e-8
+    ) -> None:
+        self.weight_decay, self.clip, self.epsilon = weight_decay, clip, epsilon
         self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
         self.steps = torch.zeros((), device=like.device)
 
@@ -48,7 +50,7 @@ class RowAdamW:
             beta1=_BETAS[0],
             beta2=_BETAS[1],
             weight_decay=self.weight_decay,
-            eps=_EPSILON,
+            eps=self.epsilon,
             amsgrad=False,
             maximize=False,
         )

@@ -361,4 +361,5 @@ def _pairs(category: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  
 
 
 for _name, _rule in RULES.items():
-    register(_card(_name))(type(f"Yang2019{_name}", (_Yang2019,), {"rule": _rule}))
+    _told = {"rule": _rule, "__module__": __name__, "__doc__": f"The rule {_name}."}
+    register(_card(_name))(type(f"Yang2019{_name}", (_Yang2019,), _told))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import gymnasium as gym
@@ -14,15 +15,18 @@ from neurotasks.vector import TaskVectorEnv
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-from stable_baselines3 import PPO  # noqa: E402
-from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
+from stable_baselines3 import DQN, PPO, SAC  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize  # noqa: E402
 
 from agents.isolation import isolated  # noqa: E402
-from agents.sb3 import SB3Learner, TaskVecEnv, actor  # noqa: E402
+from agents.sb3 import SB3Learner, TaskVecEnv, actor, zoo  # noqa: E402
+from agents.training import TrainingDiverged  # noqa: E402
+from agents.zoo import ZOO  # noqa: E402
 
 CARTPOLE = "neurotasks/CartPole-v0"
 SHORT = Budget("smoke", 512)
 SMALL = SB3Learner(n_envs=8, n_steps=32)
+FEWER = {"DQN": {"gradient_steps": 1}, "SAC": {"gradient_steps": 1}}
 
 
 @pytest.fixture
@@ -203,5 +207,151 @@ def test_a_policy_travels_as_onnx(task, tmp_path):
 
 
 def test_unknown_algorithms_are_refused():
-    with pytest.raises(ValueError, match="there is no algorithm 'DQN'; there are A2C, PPO"):
-        SB3Learner("DQN")
+    with pytest.raises(ValueError, match="there is no algorithm 'TD3'; there are A2C, DQN, PPO"):
+        SB3Learner("TD3")
+
+
+SMALL_OFF_POLICY = {"learning_starts": 100, "batch_size": 16, "buffer_size": 1000}
+OTHERS = {
+    "DQN": SB3Learner("DQN", n_envs=2, settings=SMALL_OFF_POLICY | {"train_freq": 8}),
+    "SAC": SB3Learner("SAC", n_envs=2, settings=SMALL_OFF_POLICY | {"train_freq": 8}),
+    "RecurrentPPO": SB3Learner(
+        "RecurrentPPO",
+        policy="MlpLstmPolicy",
+        n_envs=4,
+        n_steps=16,
+        settings={"batch_size": 64, "n_epochs": 1, "policy_kwargs": {"lstm_hidden_size": 8}},
+        normalize=True,
+    ),
+}
+
+
+@pytest.fixture(params=OTHERS)
+def other(request):
+    """Return a learner and a task that it learns."""
+    if request.param == "RecurrentPPO":
+        pytest.importorskip("sb3_contrib")
+    return OTHERS[request.param], load(
+        "OrientationDecoding-v0" if request.param == "SAC" else "CartPole-v0"
+    )
+
+
+def test_other_algorithms_give_the_same_weights_whatever_runs_beside(other):
+    learner, task = other
+    alone = learner.learn(task, seeds=[5], budget=SHORT, log=silent)
+    beside = learner.learn(task, seeds=[3, 5], budget=SHORT, log=silent)
+    torch.testing.assert_close(weights(alone[0]), weights(beside[1]), rtol=0, atol=0)
+    assert not torch.equal(weights(beside[0]), weights(beside[1]))
+    assert alone[0].samples == 512
+
+
+def test_other_algorithms_travel_as_onnx(other, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from agents.onnx import OnnxAgent, export  # noqa: PLC0415
+
+    learner, task = other
+    agent = learner.learn(task, seeds=[0], budget=SHORT, log=silent)[0]
+    export(agent, task, tmp_path / "model.onnx")
+    again = OnnxAgent(tmp_path / "model.onnx")
+    one, two = (evaluate(task, [player], seeds=[4], trials=20) for player in (agent, again))
+    np.testing.assert_allclose(one["test"].raw, two["test"].raw, rtol=1e-4)
+
+
+def test_a_recurrent_policy_answers_with_its_state():
+    """A block at once equals step by step, and equals what the policy itself predicts."""
+    pytest.importorskip("sb3_contrib")
+    from sb3_contrib import RecurrentPPO  # noqa: PLC0415
+
+    env = VecNormalize(adapted(4))
+    with isolated(0):
+        model = RecurrentPPO(
+            "MlpLstmPolicy", env, n_steps=8, batch_size=32, n_epochs=1, device="cpu"
+        )
+        model.learn(64)
+    agent = actor(model.policy, env)
+    x = np.random.Generator(np.random.PCG64(0)).normal(size=(6, 5, 4)).astype(np.float32)
+    whole, last = agent.act(x, None)
+    state, theirs = None, None
+    for step in range(5):
+        now, state = agent.act(x[:, step : step + 1], state)
+        seen = env.normalize_obs(x[:, step])
+        expected, theirs = model.policy.predict(seen, theirs, deterministic=True)
+        np.testing.assert_array_equal(now[:, 0], whole[:, step])
+        np.testing.assert_array_equal(now[:, 0], expected)
+    torch.testing.assert_close(state, last)
+    assert last.shape == (2, 6, 256)
+
+
+@pytest.mark.parametrize("algorithm", [DQN, SAC])
+def test_the_actor_answers_as_policies_without_critic_do(algorithm):
+    name = CARTPOLE if algorithm is DQN else "neurotasks/OrientationDecoding-v0"
+    with isolated(0):
+        model = algorithm("MlpPolicy", adapted(2, name), device="cpu", buffer_size=100)
+    space = load(name).observation_space
+    x = np.random.Generator(np.random.PCG64(0)).normal(size=(6, 3, *space.shape))
+    x = x.astype(np.float32)
+    action, _ = actor(model.policy).act(x, None)
+    expected, _ = model.policy.predict(x.reshape(18, *space.shape), deterministic=True)
+    np.testing.assert_allclose(action.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_spaces_of_a_task_are_not_drawn_from(task):
+    drawn = task.action_space.np_random.bit_generator.state
+    OTHERS["DQN"].learn(task, seeds=[0], budget=SHORT, log=silent)
+    assert task.action_space.np_random.bit_generator.state == drawn
+
+
+def test_a_seed_that_diverges_fails_alone(task, monkeypatch):
+    learn = SB3Learner._learn_one
+
+    def poisoned(self, name, seed, samples, log):
+        agent = learn(self, name, seed, samples, log)
+        if seed == 1:
+            next(agent.network.parameters()).data[:] = torch.nan
+        return agent
+
+    monkeypatch.setattr(SB3Learner, "_learn_one", poisoned)
+    with pytest.raises(TrainingDiverged, match="for seed 1: lower the learning rate") as caught:
+        SMALL.learn(task, seeds=[0, 1, 2], budget=SHORT, log=silent)
+    assert sorted(caught.value.agents) == [0, 2]
+    assert list(caught.value.failures) == [1]
+
+
+def test_a_rate_that_is_far_too_high_is_a_divergence(task):
+    """Distributions refuse weights that are no numbers; that is no other error."""
+    settings = {"batch_size": 256, "learning_rate": 1e30}
+    learner = SB3Learner(n_envs=8, n_steps=32, settings=settings)
+    with pytest.raises(TrainingDiverged):
+        learner.learn(task, seeds=[0], budget=SHORT, log=silent)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"), [(a, name) for a, tasks in ZOO.items() for name in tasks]
+)
+def test_every_preset_of_the_zoo_is_taken_by_its_algorithm(algorithm, name):
+    if algorithm == "RecurrentPPO":
+        pytest.importorskip("sb3_contrib")
+    learner = zoo(algorithm, name)
+    continuous = name in ("Pendulum", "MountainCarContinuous")
+    stand_in = load("OrientationDecoding-v0" if continuous else "CartPole-v0")
+    few = dataclasses.replace(learner, settings={**learner.settings, **FEWER.get(algorithm, {})})
+    agents = few.learn(stand_in, seeds=[0], budget=Budget("smoke", 16), log=silent)
+    assert agents[0].samples == 16
+
+
+def test_the_zoo_says_what_it_has():
+    with pytest.raises(ValueError, match="no settings of SAC on CartPole; it has PPO on CartPole"):
+        zoo("SAC", "CartPole")
+
+
+@pytest.mark.slow
+def test_the_zoos_ppo_learns_to_balance(task):
+    returns = []
+    agents = zoo("PPO", "CartPole").learn(
+        task,
+        seeds=[0],
+        budget=Budget("quick", 40_000),
+        log=lambda samples, **scalars: returns.append(scalars),
+    )
+    assert evaluate(task, agents, seeds=[0], stages=["test"], trials=100)["test"].raw[0] > 300.0
+    assert returns[-1]["cpu_seconds"] > returns[0]["cpu_seconds"] > 0.0

@@ -12,7 +12,7 @@ import pytest
 
 import neurotasks
 from neurotasks import testing
-from neurotasks.errors import MissingData
+from neurotasks.errors import MissingData, MissingExtra
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 CARDS = [card for card in neurotasks.cards() if not card.superseded_by]
@@ -21,10 +21,10 @@ GENERATED = [card.label for card in CARDS if card.data == "generated"]
 
 
 def run(function, *args):
-    """Run a check, or skip where its recorded data are not at hand, saying which."""
+    """Run a check, or skip where its data or its simulator are not at hand, saying which."""
     try:
         return function(*args)
-    except MissingData as error:
+    except (MissingData, MissingExtra) as error:
         pytest.skip(str(error))
 
 
@@ -57,7 +57,7 @@ def test_trivial_is_chance_and_ideal_is_the_ceiling(label):
 @pytest.mark.parametrize("label", GENERATED)
 def test_numpy_and_torch_draw_the_same_trials(label):
     torch = pytest.importorskip("array_api_compat.torch")
-    testing.check_backends(label, torch)
+    run(testing.check_backends, label, torch)
 
 
 @pytest.mark.gpu
@@ -85,7 +85,7 @@ def test_stable_baselines_checker(label):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     import gymnasium  # noqa: PLC0415
 
-    env = gymnasium.make(f"neurotasks/{label}").unwrapped
+    env = run(gymnasium.make, f"neurotasks/{label}").unwrapped
     run(checker.check_env, env, False)
 
 
