@@ -42,9 +42,9 @@ test: $(READY)  ## scores and speeds hold, then all tests
 scores: $(READY)  ## rerun the quick reference results; fail when a score leaves its interval
 	$(BIN)/python -m baselines check --fast
 
-bench: $(READY)  ## all benchmarks: benchmarks.json and a table
+bench: $(READY)  ## all benchmarks, the long ones too: benchmarks.json and a table; fail as bench-check
 	$(BENCH) --benchmark-json=benchmarks.json
-	$(BIN)/python tests/benchmarks/report.py benchmarks.json --against tests/benchmarks/committed.json
+	$(BIN)/python tests/benchmarks/report.py benchmarks.json --against tests/benchmarks/committed.json --whole
 
 bench-peers: $(READY) $(PEERS)  ## an environment for each library that we compare with
 
@@ -53,14 +53,14 @@ bench-peers: $(READY) $(PEERS)  ## an environment for each library that we compa
 	.peers/$*/bin/python -m pip install --quiet --constraint constraints.txt --requirement $<
 	touch $@
 
-bench-check: $(READY)  ## fail when a ratio is 1.5 times below the committed one, twice in a row
+bench-check: $(READY)  ## the short benchmarks: fail when a ratio is 1.5 times below the committed one, twice in a row
 	@mkdir -p runs
 	$(BENCH) -m "not slow" --benchmark-json=runs/bench.json > runs/bench.log || { cat runs/bench.log; exit 1; }
 	@$(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json --again runs/again.txt \
 	|| { echo "once more:"; xargs -a runs/again.txt -d '\n' $(BIN)/pytest -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-json=runs/bench.json > runs/bench.log \
 	&& $(BIN)/python tests/benchmarks/report.py runs/bench.json --against tests/benchmarks/committed.json; }
 
-bench-keep: $(READY)  ## keep the ratios of benchmarks.json where they are lower than the committed ones
+bench-keep: $(READY)  ## keep the ratios of benchmarks.json, long ones too, where lower than the committed
 	$(BIN)/python tests/benchmarks/report.py benchmarks.json --commit tests/benchmarks/committed.json
 
 lint: $(READY)  ## format, rules, types, directions, the wheel's contents

@@ -47,7 +47,8 @@ class Settings:
         split: The split to train on.
         device: "auto", "cpu" or "cuda".
         precision: "float32", or "bfloat16" for products and convolutions.
-        compiled: Whether torch compiles what a step computes.
+        compiled: Whether torch compiles what a step computes. On a processor it seldom pays: after
+            4 to 60 s of compilation steps take 2.5 (MLP), 1.5 (CNN) and 0.95 (GRU) times as long.
         stacked: Whether all seeds compute side by side; None to follow what was measured.
     """
 
@@ -72,8 +73,7 @@ class Course:
     Attributes:
         seed: The seed.
         network: Its network, at its best once training has ended.
-        kind: How it was trained: "batched", "vmapped" or "sequential".
-        beside: How many seeds were trained side by side.
+        trained: How many seeds were trained side by side and how: batched, vmapped or sequential.
         samples: How many trials it was shown.
         failure: Why it failed; empty where it did not.
         curve: After some samples, named numbers.
@@ -81,8 +81,7 @@ class Course:
 
     seed: int
     network: Network
-    kind: str = ""
-    beside: int = 1
+    trained: str
     samples: int = 0
     failure: str = ""
     curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
@@ -163,13 +162,12 @@ class _Training:
         self.keeper = Keeper(task, seeds, self.stack)
         if settings.patience is not None and not self.keeper.batches:
             raise ValueError(f"{task.card.id} has no validation split: set patience to None")
-        kind, beside = self.stack.kind, len(seeds)
+        trained = f"{len(seeds)} seeds, {self.stack.kind}"
         self.courses = [
-            Course(seed, network, kind, beside)
-            for seed, network in zip(seeds, networks, strict=True)
+            Course(seed, network, trained) for seed, network in zip(seeds, networks, strict=True)
         ]
         self.rows = list(range(len(seeds)))  # the seeds that are still being trained
-        _LOGGER.info("%s: %d seeds, %s", task.card.id, beside, kind)
+        _LOGGER.info("%s: %s", task.card.id, trained)
 
     def run(self, watcher: Watcher | None = None) -> list[Course]:
         """Show all samples, check now and then, and leave each network at its best."""

@@ -3,12 +3,13 @@
 A step of a small network is some microseconds of arithmetic; automatic differentiation, gradients
 as many tensors and their copies would cost several times as much. Here every layer is one product
 of matrices in batches over the seeds, written into buffers that are made once for each batch size.
+What a layer sees ends in a one, so that its bias is a row of its matrix, and the gradient of the
+bias a row of the same product. No tensor here asks for automatic gradients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,40 +22,58 @@ from agents.stack import Stack
 
 __all__ = ["MLPStack"]
 
-_NO_GAPS = torch.contiguous_format
 _rectifier_slope = torch.ops.aten.threshold_backward.grad_input
 
 
-@dataclass(frozen=True)
 class _Buffers:
-    """Memory for one batch size of N steps.
+    """Memory for one batch size, and views of it: to make a view takes as long as a small product.
+
+    Args:
+        layers: Of the stack.
+        steps: N, of the batch.
 
     Attributes:
-        outputs: Of each layer, (S, N, units).
-        changes: The loss's derivatives with respect to the outputs of the layers below the last,
-            (S, N, units).
+        outputs: Of each layer but the last, (S, N, units); on the way back, the loss's derivatives
+            with respect to them.
+        above: What the next layer sees, (S, N, units + 1), the last of them one.
+        rectified: The same without the one.
+        turned: The same as `above`, (S, units + 1, N).
+        answer: Outputs of the last layer, (S, O, N).
     """
 
-    outputs: list[Tensor]
-    changes: list[Tensor]
+    def __init__(self, layers: Sequence[Tensor], steps: int) -> None:
+        seeds, _, answer = layers[-1].shape
+        new = layers[0].new_empty
+        self.outputs = [new(seeds, steps, layer.shape[2]) for layer in layers[:-1]]
+        self.above = [new(seeds, steps, layer.shape[2] + 1).fill_(1.0) for layer in layers[:-1]]
+        self.rectified = [above[..., :-1] for above in self.above]
+        self.turned = [above.mT for above in self.above]
+        self.answer = new(seeds, answer, steps)
 
 
 class MLPStack(Stack):
-    """Multilayer perceptrons of rectified units, S side by side."""
+    """Multilayer perceptrons of rectified units, S side by side.
+
+    Attributes:
+        layers: One matrix (S, inputs + 1, outputs) each, as it lies in the weights, its bias last.
+    """
 
     kind = "batched"
 
     def __init__(self, networks: Sequence[Network], readout: Readout, **settings: Any) -> None:
         super().__init__(networks, readout, **settings)
-        values = list(self.layout.views(self.weights).values())
-        self.back = values[::2]  # (S, outputs, inputs) of each layer
-        self.forth = [matrix.mT for matrix in self.back]
-        self.biases = [bias[:, None] for bias in values[1::2]]
+        shapes = list(self.layout.shapes.values())[::2]  # of the matrices, (outputs, inputs)
+        sizes = [(inputs + 1) * outputs for outputs, inputs in shapes]
+        parts = torch.split(self.weights, sizes, dim=1)
+        self.layers = [
+            part.view(len(part), -1, outputs)
+            for part, (outputs, _) in zip(parts, shapes, strict=True)
+        ]
+        self.last = self.layers[-1].mT
+        self.back = [matrix[:, :-1].mT for matrix in self.layers[1:]]
         # Torch multiplies in batches only into memory without gaps: gradients are joined later.
-        self.slopes = [torch.empty_like(m, memory_format=_NO_GAPS) for m in self.forth]
-        self.bias_slopes = [bias.new_empty(bias.shape) for bias in values[1::2]]
-        pairs = zip(self.slopes, self.bias_slopes, strict=True)
-        self.parts = [part.flatten(1) for pair in pairs for part in pair]
+        self.slopes = [matrix.new_empty(matrix.shape) for matrix in self.layers]
+        self.parts = [slopes.flatten(1) for slopes in self.slopes]
         self.buffers: dict[int, _Buffers] = {}
 
     @staticmethod
@@ -67,47 +86,40 @@ class MLPStack(Stack):
         return kinds[-1:] == [nn.Linear] and inner == [nn.Linear, nn.ReLU] * (len(inner) // 2)
 
     def inputs(self, x: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Encode all trials at once, (N, T, *observation) to (N, T, features)."""
-        return self.networks[seeds[0]].encoder(x).flatten(2)
+        """Encode all trials at once, (N, T, *observation) to (N, T, features + 1)."""
+        encoded = self.networks[seeds[0]].encoder(x).flatten(2)
+        return nn.functional.pad(encoded, (0, 1), value=1.0)
 
-    @torch.no_grad()
     def learn(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Set the gradients by the chain rule, from the last layer to the first."""
         steps = x.flatten(1, 2)
         buffers = self._buffers(steps.shape[1])
-        outputs = self._forward(steps, buffers.outputs)
-        loss, change = slope(outputs[-1].view(*x.shape[:3], -1), y, weight, self.readout)
-        change = change.flatten(1, 2)
-        below = [steps, *outputs[:-1]]
-        for layer in reversed(range(len(outputs))):
-            torch.bmm(below[layer].mT, change, out=self.slopes[layer])
-            torch.sum(change, dim=1, out=self.bias_slopes[layer])
-            if layer:
-                change = torch.bmm(change, self.back[layer], out=buffers.changes[layer - 1])
-                _rectifier_slope(change, below[layer], 0, grad_input=change)
+        loss, change = slope(self._forward(steps, buffers), y, weight, self.readout)
+        change = change.mT
+        for layer in reversed(range(len(buffers.turned))):
+            torch.bmm(buffers.turned[layer], change, out=self.slopes[layer + 1])
+            change = torch.bmm(change, self.back[layer], out=buffers.outputs[layer])
+            _rectifier_slope(change, buffers.rectified[layer], 0, grad_input=change)
+        torch.bmm(steps.mT, change, out=self.slopes[0])
         torch.cat(self.parts, dim=1, out=self.gradient)
         return loss
 
-    @torch.no_grad()
     def answer(self, x: Tensor) -> Tensor:
         """Answer, all seeds in one pass."""
         steps = x.flatten(1, 2)
-        return self._forward(steps, self._new(steps.shape[1]).outputs)[-1].view(*x.shape[:3], -1)
+        output = self._forward(steps, _Buffers(self.layers, steps.shape[1]))
+        return output.mT.reshape(*x.shape[:3], -1)
 
-    def _forward(self, steps: Tensor, outputs: list[Tensor]) -> list[Tensor]:
-        """Fill the outputs of all layers, rectified below the last, for inputs (S, N, features)."""
+    def _forward(self, steps: Tensor, buffers: _Buffers) -> Tensor:
+        """Return the last outputs (S, O, N) for inputs (S, N, features + 1); keep the others."""
         below = steps
-        for layer, output in enumerate(outputs):
-            torch.baddbmm(self.biases[layer], below, self.forth[layer], out=output)
-            below = output.clamp_(min=0) if layer < len(outputs) - 1 else output
-        return outputs
+        for layer, output in enumerate(buffers.outputs):
+            torch.bmm(below, self.layers[layer], out=output)
+            torch.clamp_min(output, 0, out=buffers.rectified[layer])
+            below = buffers.above[layer]
+        return torch.bmm(self.last, buffers.turned[-1], out=buffers.answer)
 
     def _buffers(self, steps: int) -> _Buffers:
         if steps not in self.buffers:
-            self.buffers[steps] = self._new(steps)
+            self.buffers[steps] = _Buffers(self.layers, steps)
         return self.buffers[steps]
-
-    def _new(self, steps: int) -> _Buffers:
-        units = [matrix.shape[2] for matrix in self.forth]
-        outputs = [self.weights.new_empty(len(self.weights), steps, unit) for unit in units]
-        return _Buffers(outputs, [torch.empty_like(output) for output in outputs[:-1]])

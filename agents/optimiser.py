@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 __all__ = ["RowAdamW", "schedule"]
 
 _BETAS = (0.9, 0.999)
-_TINY = 1e-6  # keeps the division by a vanishing norm finite
+_KERNEL = getattr(torch, "_fused_adamw_", None)
+"""What `adamw` ends in, if this torch has it: the way there takes as long as the step."""
 
 
 class RowAdamW:
@@ -31,15 +34,13 @@ class RowAdamW:
         self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
         self.steps = torch.zeros((), device=like.device)
 
-    @torch.no_grad()
     def step(self, weights: Tensor, gradient: Tensor, rate: float) -> None:
         """Change the weights (S, P) in place; the gradient (S, P) is clipped in place."""
         if math.isfinite(self.clip):
-            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            gradient.mul_((self.clip / norm.add_(_TINY)).clamp_(max=1.0))
-        self.steps.add_(1.0)
-        # What torch.optim.AdamW(fused=True) ends in: its way there takes as long as the step.
-        torch._fused_adamw_(
+            torch.renorm(gradient, 2, 0, self.clip, out=gradient)
+        if _KERNEL is not None:
+            self.steps.add_(1.0)  # the public function counts by itself
+        (_KERNEL or partial(adamw, fused=True))(
             [weights],
             [gradient],
             [self.mean],

@@ -127,8 +127,8 @@ class Stack(ABC):
 
         Args:
             x: (S, B, T, ...), as `inputs` prepared it.
-            y: (S, B, T, ...), the truths; see `losses.slope`.
-            weight: (S, B, T), how much each step counts.
+            y: (S, O, B T), the truths; see `losses.truths`.
+            weight: (S, 1, B T), how much each step counts.
 
         Returns:
             The losses (S,).
@@ -165,6 +165,13 @@ class Stack(ABC):
         return torch.autocast(self.weights.device.type, dtype=torch.bfloat16)
 
 
+def _slope(output: Tensor, y: Tensor, weight: Tensor, readout: Readout) -> tuple[Tensor, Tensor]:
+    """Return the losses (S,) of outputs (S, B, T, O), and their derivative, (S, B, T, O) too."""
+    flat = output.detach().float().flatten(1, 2)
+    loss, change = slope(flat.mT, y, weight, readout)
+    return loss, change.mT.reshape(output.shape).to(output.dtype)
+
+
 class Sequential(Stack):
     """Networks that compute one after the other; only the optimiser takes them together."""
 
@@ -180,7 +187,7 @@ class Sequential(Stack):
                 parameter.data = views[name][row]
                 parameter.grad = slopes[name][row]
             if self.compiled:
-                network.compile()
+                network.compile(dynamic=False)  # for each size of a batch, of which there are two
 
     @torch.no_grad()
     def adopt(self, other: Self, rows: Sequence[int]) -> None:
@@ -198,8 +205,8 @@ class Sequential(Stack):
             with self.autocast():
                 output, _ = network(x[row], None)
             one = slice(row, row + 1)
-            loss, change = slope(output.detach().float()[None], y[one], weight[one], self.readout)
-            output.backward(change[0].to(output.dtype))
+            loss, change = _slope(output[None], y[one], weight[one], self.readout)
+            output.backward(change[0])
             losses.append(loss)
         return torch.cat(losses)
 
@@ -231,7 +238,9 @@ class Vmapped(Stack):
             return functional_call(self.module, (weights, buffers), (x, None))[0]
 
         mapped = vmap(output, randomness="different")
-        self.call, self.learning = mapped, torch.compile(mapped) if self.compiled else mapped
+        self.call = self.learning = mapped
+        if self.compiled:  # for each size of a batch: it fails on stacks of a size left open
+            self.learning = torch.compile(mapped, dynamic=False)
 
     def adopt(self, other: Self, rows: Sequence[int]) -> None:
         """Take over the buffers, such as a counter of the noise."""
@@ -244,8 +253,8 @@ class Vmapped(Stack):
         self.module.train()
         with self.autocast():
             output = self.learning(leaves, self.buffers, x)
-        loss, change = slope(output.detach().float(), y, weight, self.readout)
-        changes = torch.autograd.grad(output, list(leaves.values()), change.to(output.dtype))
+        loss, change = _slope(output, y, weight, self.readout)
+        changes = torch.autograd.grad(output, list(leaves.values()), change)
         views = self.layout.views(self.gradient)
         for view, gradient in zip(views.values(), changes, strict=True):
             view.copy_(gradient)

@@ -53,11 +53,14 @@ class TorchAgent:
         network: The network, on its device.
         readout: How its output becomes an action.
         samples: How many trials it was shown in training; None where nobody counted.
+        trained: How many seeds were trained side by side, and by what kind of stack, such as "10
+            seeds, batched"; empty where no stack trained it.
     """
 
     network: Network
     readout: Readout
     samples: int | None = None
+    trained: str = ""
 
     @property
     def parameters(self) -> int:
@@ -141,7 +144,9 @@ class TorchLearner(Settings):
             if course.failure:
                 failures[course.seed] = course.failure
             else:
-                agents[course.seed] = TorchAgent(course.network, answer, course.samples)
+                agents[course.seed] = TorchAgent(
+                    course.network, answer, course.samples, course.trained
+                )
         if failures:
             raise TrainingDiverged(self._cure(task, failures), agents, failures)
         return [agents[seed] for seed in seeds]

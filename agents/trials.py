@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.losses import targets, weights
+from agents.losses import targets, truths, weights
 from agents.networks import Readout
 from neurotasks.arrays import Array
 from neurotasks.task import Batch, TrialTask, split_size
 
 __all__ = ["Trials", "tensor"]
 
-_AHEAD_BYTES = 1 << 20  # stays in a processor's cache
+_AHEAD_BYTES = 5 << 18  # stays in a processor's cache
+_FLOAT = 4  # bytes
 Prepare = Callable[[Tensor, Sequence[int]], Tensor]
 """From observations (N, T, *observation) and the seeds that see them to what a stack takes."""
 
@@ -40,7 +41,8 @@ class Trials:
         self.generated = task.card.data == "generated"
         self.orders = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._order = torch.empty(0, dtype=torch.int64)  # (S, N), what is left of the pass
-        self._taken: list[Tensor] = []  # inputs, targets and weights of the next batches
+        self._ready: list[tuple[Tensor, ...]] = []  # the next batches, the last first
+        self._room: Tensor | None = None  # for their inputs: fresh memory costs more than the copy
 
     def draw(self, numbers: range) -> list[Batch]:
         """Return one pass: for each seed the trials `numbers`, at most a split's worth of them.
@@ -64,6 +66,8 @@ class Trials:
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield batches for all seeds, pass by pass, until the samples end.
 
+        The inputs are good until the next batch is asked for: others may take their memory.
+
         Args:
             first: The first pass, as `draw` returns it.
             samples: How many trials each seed is shown.
@@ -72,7 +76,7 @@ class Trials:
             prepare: Makes a stack's inputs of observations, once for each pass.
 
         Yields:
-            Inputs (S, B, T, ...), targets (S, B, T, ...) and the steps' weights (S, B, T).
+            Inputs (S, B, T, ...), truths (S, O, B T) and the steps' weights (S, 1, B T).
         """
         done, parts = 0, first
         while done < samples:
@@ -81,10 +85,10 @@ class Trials:
                 x, y, mask = _joined(parts, readout, prepare, len(self.seeds))
             self._shuffle(len(parts[0]), samples - done)
             while self._order.shape[1]:
-                self._take(batch, x, y, mask)
-                for turn in range(len(self._taken[0])):
-                    inputs, truths, weight = (part[turn] for part in self._taken)
-                    yield inputs, truths, weight
+                self._take(batch, readout, x, y, mask)
+                while self._ready:
+                    inputs, truth, weight = self._ready.pop()
+                    yield inputs, truth, weight
                     done += inputs.shape[1]
 
     def narrow(self, rows: Sequence[int]) -> None:
@@ -92,19 +96,29 @@ class Trials:
         self.seeds = [self.seeds[row] for row in rows]
         self.orders = [self.orders[row] for row in rows]
         self._order = self._order[list(rows)]
-        self._taken = [part[:, list(rows)] for part in self._taken]
+        self._ready = [tuple(part[list(rows)] for part in ready) for ready in self._ready]
 
-    def _take(self, batch: int, *trials: Tensor) -> None:
+    def _take(self, batch: int, readout: Readout, *trials: Tensor) -> None:
         """Take some batches (K, S, B, ...) off the order, as one copy is cheaper than several."""
         seeds, left = self._order.shape
         each = min(batch, left)
-        row = trials[0][:1].nbytes * seeds * each
-        count = min(max(_AHEAD_BYTES // row, 1), left // each)
+        inputs, _, scored = (part[:1].nbytes for part in trials)
+        size = (inputs + scored * readout.size * _FLOAT) * seeds * each  # with the truths
+        count = min(max(_AHEAD_BYTES // size, 1), left // each)
         index, self._order = torch.split(self._order, [count * each, left - count * each], 1)
-        shape = (count, seeds, each)
         flat = index.reshape(seeds, count, each).transpose(0, 1).reshape(-1)
-        x, y, mask = (part.index_select(0, flat).view(*shape, *part.shape[1:]) for part in trials)
-        self._taken = [x, y, weights(mask)]
+        x = torch.index_select(trials[0], 0, flat, out=self._space(trials[0], len(flat)))
+        y, mask = (part.index_select(0, flat) for part in trials[1:])
+        x, y, mask = (part.view(count, seeds, each, *part.shape[1:]) for part in (x, y, mask))
+        weight = weights(mask)
+        parts = (x, truths(y, weight, readout), weight)
+        self._ready = list(zip(*(part.unbind() for part in parts), strict=True))[::-1]
+
+    def _space(self, like: Tensor, count: int) -> Tensor:
+        """Return memory for some trials."""
+        if self._room is None or len(self._room) < count:
+            self._room = like.new_empty(count, *like.shape[1:])
+        return self._room[:count]
 
     def _shuffle(self, size: int, left: int) -> None:
         """Draw the order of a pass: (S, N) rows of what `_joined` returns."""

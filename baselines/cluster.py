@@ -8,10 +8,11 @@ checkout at the same path, but no common place for results. See `docs/cluster.md
 from __future__ import annotations
 
 import os
-import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from baselines.costs import estimates
@@ -23,7 +24,8 @@ from neurotasks.errors import MissingExtra, NeurotasksError
 __all__ = ["Cluster", "NoCluster", "connect"]
 
 _RETRIES = 3  # of a job whose worker or machine dies
-_SECONDS = 5.0  # to wait for an answer from an address
+_SECONDS = 10.0  # to wait for an answer from an address
+_HEALTH = "/grpc.health.v1.Health/Check"  # the question that gRPC servers answer by convention
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports home otherwise
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # jobs without a GPU keep what they see
@@ -94,20 +96,61 @@ def _join(ray: Any, address: str, how: dict[str, Any]) -> None:
     Raises:
         NoCluster: None answers.
     """
+    place = _last_started() if address == "auto" else address
+    reason = "" if place == "auto" else _silence(place)
     cure = "start one with `ray start --head`, or leave --address out"
-    if address != "auto":
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        if not host or not port.isdecimal():
-            raise NoCluster(f"{address!r} is no address: give auto, host:port or ray://host:port")
+    if not reason:
         try:
-            socket.create_connection((host, int(port)), timeout=_SECONDS).close()
-        except OSError as error:
-            raise NoCluster(f"no Ray cluster answers at {address}: {error}; {cure}") from error
+            ray.init(address, **how)  # of "auto" it knows more, such as whether to show a token
+        except (ConnectionError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            if place != "auto":
+                cure = "one is there; if it asks for a token, set RAY_AUTH_MODE=token"
+    if reason:
+        raise NoCluster(f"no Ray cluster answers at {place}: {reason}; {cure}")
+
+
+def _last_started() -> str:
+    """Return the address of this machine's latest cluster, which may have died; else "auto".
+
+    The places are those that Ray documents for `ray.init`.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    note = Path(folder, "ray", "ray_current_cluster")
+    told = note.read_text().strip() if note.is_file() else ""
+    return os.environ.get("RAY_ADDRESS") or told or "auto"
+
+
+def _silence(address: str) -> str:
+    """Return why an address is not Ray's, or "" if it may be.
+
+    Ray itself asks an open port of another program for minutes, a dead cluster for longer still.
+
+    Raises:
+        NoCluster: It is no address.
+        MissingExtra: gRPC, by which Ray's programs talk, is not installed.
+    """
+    place = address.removeprefix("ray://")
+    host, _, port = place.rpartition(":")
+    if not host or not port.isdecimal():
+        raise NoCluster(f"{address!r} is no address: give auto, host:port or ray://host:port")
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return ""  # it answers only who shows a certificate, as Ray will
     try:
-        ray.init(address, **how)
-    except (ConnectionError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise NoCluster(f"no Ray cluster answers at {address}: {reason}; {cure}") from error
+        import grpc  # noqa: PLC0415 - loads slowly
+    except ModuleNotFoundError as error:
+        raise MissingExtra("grpcio", "cluster") from error
+    with grpc.insecure_channel(place, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(_HEALTH)(b"", timeout=_SECONDS)
+        except grpc.RpcError as error:
+            others = {
+                "DEADLINE_EXCEEDED": f"it said nothing for {_SECONDS:g} seconds",
+                "UNAVAILABLE": " ".join(str(error.details()).split()),
+                "UNIMPLEMENTED": "" if place != address else "its port is that of another service",
+            }
+            return others.get(error.code().name, "")
+    return ""
 
 
 def _ended(job: Run, reference: Any) -> Ended:

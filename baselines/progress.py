@@ -79,6 +79,7 @@ def watch(todo: Todo, ended: Iterable[Outcome], screen: Console) -> list[Outcome
                 minutes = (progress.tasks[0].elapsed or 0.0) / 60.0
                 rate = f"{done / minutes:.1f} a minute" if minutes > 0 else ""
                 progress.update(bar, advance=costs[outcome.run], runs=f"{done}/{total}", rate=rate)
+        progress.update(bar, completed=progress.tasks[0].total)  # sums are rounded
     return outcomes
 
 
@@ -130,7 +131,7 @@ def _line(outcome: Outcome) -> str:
     if result is None:
         return f"{head}  failed"
     found = dict(zip(result.seeds, result.stages["test"].score, strict=True))
-    scores = " ".join(f"{found[seed]:.3f}" if seed in found else "failed" for seed in run.seeds)
+    scores = " ".join(f"{found[seed]:z.3f}" if seed in found else "failed" for seed in run.seeds)
     return f"{head}  scored {scores}{'' if outcome.fresh else '  (kept)'}"
 
 

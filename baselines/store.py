@@ -51,7 +51,8 @@ def add(run: Run, result: Result) -> Result:
     """
     before = stored(run)
     if before is None:
-        shutil.rmtree(run.logs, ignore_errors=True)  # of another key
+        for folder in run.logs.glob("seed*"):  # of another key; of this one, jobs may be going on
+            shutil.rmtree(folder, ignore_errors=True)
     whole = result if before is None else merged(before, result)
     for seed in result.seeds:
         shutil.rmtree(run.logs / f"seed{seed}", ignore_errors=True)

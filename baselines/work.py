@@ -1,6 +1,7 @@
 """What a worker does: train and evaluate the seeds of a run, and return what was measured.
 
-A worker writes nothing. It may sit on another machine that shares no disk with the one that plans.
+A worker stores no result. It may sit on another machine that shares no disk with the one that
+plans; curves are shown while they grow only where it is told that it does not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.keys import key
-from baselines.logs import CurveLog
+from baselines.logs import CurveLog, live
 from baselines.plan import Run
 from neurotasks import Budget, ControlTask, StreamTask, load
 from neurotasks.agent import Agent, Learner, Log
@@ -39,8 +40,13 @@ class Done:
     failures: Mapping[int, str] = field(default_factory=dict)
 
 
-def work(run: Run) -> Done:
+def work(run: Run, *, here: bool = False) -> Done:
     """Train and evaluate the seeds of a run.
+
+    Args:
+        run: The run.
+        here: Whether its folder is that of the process that plans: then TensorBoard shows its
+            curves while it learns.
 
     Raises:
         NeurotasksError: All seeds failed.
@@ -48,15 +54,15 @@ def work(run: Run) -> Done:
     task, recipe = load(run.task), run.recipe
     learner = recipe.learner(run.device)
     budget = Budget(run.budget, recipe.samples[run.budget])
-    log = CurveLog()
-    with meter(_gpus(learner)) as cost:
+    with live(run.logs, run.seeds if here else ()) as show, meter(_gpus(learner)) as cost:
+        log = CurveLog(show)
         agents, failures, stages = _measure(task, learner, run, budget, log)
     shown = _shown(list(agents.values()), budget.samples if recipe.learns else 0)
     result = Result(
         task=task.card.id,
         card=task.card.hash,
         agent=run.agent,
-        config=_config(learner, run),
+        config=_config(learner, run) | _trained(list(agents.values())),
         seeds=tuple(agents),
         stages=stages,
         parameters=int(getattr(next(iter(agents.values())), "parameters", 0)),
@@ -159,6 +165,15 @@ def _config(learner: Any, run: Run) -> dict[str, Any]:
     samples = run.recipe.samples[run.budget]
     head = {"key": key(run), "learner": type(learner).__name__, "budget": run.budget}
     return {**head, "samples": samples, **told}
+
+
+def _trained(agents: Sequence[Any]) -> dict[str, str]:
+    """Return how the agents were trained, where they know it; more than one way where memory ended.
+
+    It is what happened and not what was asked for, so it is no part of the key.
+    """
+    ways = [str(way) for agent in agents if (way := getattr(agent, "trained", ""))]
+    return {"trained": " + ".join(dict.fromkeys(ways))} if ways else {}
 
 
 def _plain(value: Any) -> Any:

@@ -105,13 +105,13 @@ class Worker:
             self._pool = self._process()
             self.kinds.clear()
         self.kinds.append(job.recipe.learner.module)
-        return self._pool.submit(work, job)
+        return self._pool.submit(work, job, here=True)
 
     def restart(self) -> Future[Done]:
         """Begin the job again in a new process."""
         self._tries += 1
         self._pool = self._process()
-        return self._pool.submit(work, self._current)
+        return self._pool.submit(work, self._current, here=True)
 
     def was_killed(self, future: Future[Done]) -> bool:
         """Say whether the process was killed and the job deserves another try."""

@@ -134,7 +134,7 @@ def test_generated_trials_are_shown_once_and_recorded_ones_again():
         trials = Trials(task, (0, 1), "train", torch.device("cpu"))
         first, answer = trials.draw(range(samples)), readout(task.card, task.action_space)
         batches = trials.batches(first, samples, 1000, answer, lambda x, _: x)
-        return torch.cat([x for x, _, _ in batches], dim=1).flatten(2)
+        return torch.cat([x.clone() for x, _, _ in batches], dim=1).flatten(2)
 
     fresh = shown(neurotasks.load(ORIENTATION), 25_000)
     assert fresh.shape[:2] == (2, 25_000)

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from baselines import cluster
 from baselines.__main__ import main
 from baselines.cluster import NoCluster, connect
 from neurotasks.errors import MissingExtra
@@ -135,6 +137,47 @@ def test_an_address_where_nothing_answers_is_one_line(tmp_path, capsys):
     assert f"no Ray cluster answers at 127.0.0.1:{port}" in said
     assert "ray start --head" in said
     assert said.count("\n") == 1
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """Return the address of a program that takes calls and says nothing."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(cluster, "_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_open_port_that_is_not_rays_is_left_soon(silent, scheme):
+    begin = time.monotonic()
+    said = f"{silent}: it said nothing for 1 seconds; start one"
+    with pytest.raises(NoCluster, match=said), connect(scheme + silent, 1):
+        pass
+    assert time.monotonic() - begin < 10
+
+
+def test_a_port_of_another_service_is_refused():
+    pytest.importorskip("ray")
+    grpc = pytest.importorskip("grpc")
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(NoCluster, match="another service"), connect(f"127.0.0.1:{port}", 1):
+            pass
+    finally:
+        server.stop(None)
+
+
+@pytest.mark.parametrize("told", ["note", "variable"])
+def test_auto_names_the_cluster_that_died(silent, told, tmp_path, monkeypatch):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(silent if told == "note" else "no:1")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_ADDRESS", silent if told == "variable" else "")
+    with pytest.raises(NoCluster, match=f"at {silent}"), connect("auto", 1):
+        pass
 
 
 def test_an_address_is_of_a_cluster(tmp_path, capsys):

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from baselines.logs import CurveLog, bars, heat_map, png, write_events
+from baselines import logs
+from baselines.logs import CurveLog, bars, heat_map, live, png, write_events
 from baselines.plan import Run
+from baselines.store import add
 from baselines.work import work
+from neurotasks.agent import Watcher
 
 
 def test_fewer_samples_begin_the_curve_of_the_next_seed():
@@ -49,6 +57,94 @@ def test_tensorboard_reads_curves_scores_and_a_picture_of_each_seed(result, tmp_
     assert scalars["score/test"] == [(20, pytest.approx(told.stages["test"].score[0]))]
     assert set(images) == {"scores"}
     assert events(tmp_path / "seed4")[0]["loss"] == [(10, 2.0)]
+
+
+def shown(folder, tag, points):
+    """Return what TensorBoard reads while it is written, once there are so many points."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        scalars = events(folder)[0] if folder.exists() else {}
+        if len(scalars.get(tag, ())) >= points:
+            return scalars
+        time.sleep(0.05)
+    pytest.fail(f"{folder} never showed {points} points of {tag}")
+
+
+def test_curves_are_shown_while_they_grow(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "_SHORT", 0.0)
+    with live(tmp_path, (3, 4)) as show:
+        log = CurveLog(show)
+        log(10, loss=1.0)
+        log(20, loss=0.5)
+        assert shown(tmp_path / "live-seed3", "loss", 2) == {"loss": [(10, 1.0), (20, 0.5)]}
+        log(10, loss=2.0)
+        assert shown(tmp_path / "live-seed4", "loss", 1) == {"loss": [(10, 2.0)]}
+
+
+def test_of_seeds_that_train_together_the_mean_is_shown(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "_SHORT", 0.0)
+    with live(tmp_path, (3, 4)) as show:
+        log = CurveLog(show)
+        assert isinstance(log, Watcher)
+        log.watch(10, 0.5)
+        log(10, validation=0.4)
+        log(10, validation=0.6)
+        expected = {"mean validation": [(10, 0.5)]}
+        assert shown(tmp_path / "live-seed3", "mean validation", 1) == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["live-seed3"]
+    assert log.curves == {"validation": [[[10, 0.4]], [[10, 0.6]]]}
+    write_events(result, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seed3", "seed4"]
+
+
+def test_a_short_job_shows_nothing_and_a_job_elsewhere_never(tmp_path, monkeypatch):
+    with live(tmp_path, (3,)) as show:
+        CurveLog(show)(10, loss=1.0)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(logs, "_SHORT", 0.0)
+    work(Run("OrientationDecoding-v0", "mlp", (3,), "smoke", "cpu", tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_nothing_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "_SHORT", 0.0)
+    (tmp_path / "file").write_text("in the way")
+    with live(tmp_path / "file", (3,)) as show:
+        CurveLog(show)(10, loss=1.0)
+
+
+def test_a_job_deletes_what_was_shown_of_a_killed_one_and_its_result_replaces_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(logs, "_SHORT", 0.0)
+    run = Run("OrientationDecoding-v0", "mlp", (3, 4), "smoke", "cpu", tmp_path)
+    for seed in (3, 4, 5):
+        (run.logs / f"live-seed{seed}").mkdir(parents=True)
+        (run.logs / f"live-seed{seed}" / "half").write_text("a")
+    done = work(run, here=True)
+    assert not list(run.logs.rglob("live-seed[34]/half"))
+    assert events(run.logs / "live-seed3")[0].keys() == {"mean validation"}
+    add(run, done.result)
+    left = sorted(path.name for path in run.logs.iterdir())
+    assert left == ["live-seed5", "seed3", "seed4"], "the job of another seed may be going on"
+
+
+@pytest.mark.slow
+def test_a_running_plan_is_shown_and_a_killed_one_leaves_no_half_curve(tmp_path):
+    words = "-m baselines run --task CartPole-v0 --agent a2c --seeds 1 --jobs 1 --device cpu"
+    line = [sys.executable, *words.split(), "--out", str(tmp_path), "--budget"]
+    process = subprocess.Popen(  # noqa: S603 - our own code
+        [*line, "full"], start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    folder = tmp_path / "CartPole-v0" / "tensorboard" / "a2c"
+    try:
+        assert "return" in shown(folder / "live-seed0", "return", 20)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert [path.name for path in folder.iterdir()] == ["live-seed0"]
+    subprocess.run([*line, "smoke"], check=True, capture_output=True)  # noqa: S603 - our own code
+    assert [path.name for path in folder.iterdir()] == ["seed0"]
 
 
 def test_a_stream_shows_its_accuracy_matrix(result, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from baselines.__main__ import main
 from baselines.check import REFERENCE, allowed, check, keep
 from baselines.engines import Local
+from baselines.keys import key
 from baselines.plan import Run, plan
 from baselines.recipe import BUDGETS
 from baselines.recipes import RECIPES, recipe_of
@@ -82,6 +83,13 @@ def test_the_same_run_gives_the_same_numbers(tmp_path):
     assert first.curves == second.curves
     assert first.curves["loss"]
     assert len(first.curves["loss"]) == 2, "one curve for each seed"
+
+
+def test_a_result_says_how_its_networks_were_trained(tmp_path):
+    for agent, trained in (("mlp", "2 seeds, batched"), ("ridge", None)):
+        result = execute(run(tmp_path, agent))
+        assert read_result(run(tmp_path, agent).path).config.get("trained") == trained
+        assert result.config["key"] == key(run(tmp_path, agent)), "it moves no key"
 
 
 def test_logs_are_tensorboards(tmp_path):
