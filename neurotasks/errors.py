@@ -5,7 +5,7 @@
     │   └── DuplicateTask    two tasks claim one id
     ├── UnknownTask          no task has this id
     ├── UnknownStage         the task has no such stage or split
-    ├── NoIdealObserver      recorded data has no ideal observer
+    ├── NoIdealObserver      nobody knows the best possible answer
     ├── InvalidSeed          a seed that the generator cannot take
     ├── InvalidAction        an answer of the wrong shape, type or value
     ├── NonCausalAgent       an agent that looks ahead in a trial
@@ -63,7 +63,7 @@ class UnknownStage(NeurotasksError, LookupError):
 
 
 class NoIdealObserver(NeurotasksError, LookupError):
-    """The task's data are recorded, so that nobody knows the best possible answer."""
+    """Nobody knows the best possible answer: the data are recorded, or the body is too complex."""
 
 
 class InvalidSeed(NeurotasksError, ValueError):

@@ -381,7 +381,7 @@ def _coprime(n: int) -> Array:
 def _no_ideal_observer(card: TaskCard, stage: str) -> NoIdealObserver:
     card.stage(stage)
     return NoIdealObserver(
-        f"{card.id} has no ideal observer: nobody knows the best possible answer to recorded data. "
+        f"{card.id} has no ideal observer: nobody knows the best possible answer. "
         f"Its ceiling is {card.ceiling}: {card.ceiling_source}"
     )
 
