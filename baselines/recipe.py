@@ -11,7 +11,7 @@ from typing import Any
 from neurotasks.agent import Learner
 from neurotasks.card import TaskCard
 
-__all__ = ["BUDGETS", "LOADING", "Factory", "Recipe"]
+__all__ = ["BUDGETS", "LOADING", "Factory", "Recipe", "samples"]
 
 BUDGETS = ("smoke", "quick", "full")
 
@@ -68,7 +68,7 @@ class Recipe:
 
     def fits(self, card: TaskCard) -> bool:
         """Say whether this agent runs on a task."""
-        if self.name == "ideal" and card.data != "generated":
+        if self.name == "ideal" and (card.data != "generated" or card.ceiling == "published"):
             return False
         return any(fnmatchcase(card.label, pattern) for pattern in self.tasks)
 
@@ -76,3 +76,8 @@ class Recipe:
     def learns(self) -> bool:
         """Whether it learns at all."""
         return any(self.samples.values())
+
+
+def samples(smoke: int, quick: int, full: int) -> dict[str, int]:
+    """Return the samples of each budget."""
+    return dict(zip(BUDGETS, (smoke, quick, full), strict=True))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from baselines.recipe import BUDGETS, Factory, Recipe
+from baselines.recipe import Factory, Recipe, samples
+from baselines.recipes_control import CONTROL
 from neurotasks.card import TaskCard
 
 __all__ = ["RECIPES", "recipe_of"]
@@ -44,23 +45,13 @@ def _torch(network: str, **settings: Any) -> Factory:
     )
 
 
-def _sb3(algorithm: str, **settings: Any) -> Factory:
-    # Small policies: the processor is fastest, so no device is chosen.
-    told = {"algorithm": algorithm, **settings}
-    return Factory("agents.sb3", "SB3Learner", told, libraries=("torch", "stable-baselines3"))
-
-
 def _avalanche(strategy: str, **settings: Any) -> Factory:
     told = {"strategy": strategy, **settings}
     libraries = ("torch", "avalanche")
     return Factory("agents.continual", "AvalancheLearner", told, placed=True, libraries=libraries)
 
 
-def _samples(smoke: int, quick: int, full: int) -> dict[str, int]:
-    return dict(zip(BUDGETS, (smoke, quick, full), strict=True))
-
-
-_NOTHING = _samples(0, 0, 0)
+_NOTHING = samples(0, 0, 0)
 _MOUSE = ("OrientationDecodingMouse-v0",)
 _STRINGER = ("OrientationDecodingStringer-v0",)
 _DECODING = ("OrientationDecoding*",)
@@ -69,7 +60,6 @@ _FASHION = ("ImageClassificationFashionMNIST-v0",)
 _IMAGES = ("ImageClassification*",)
 _SYMBOLS = ("SequencePrediction-v0",)
 _TEXT = ("SequencePredictionShakespeare-v0",)
-_CONTROL = ("CartPole-v0", "EvidenceAccumulation-v0")
 _COGNITION = (
     "PerceptualDecisionMaking-v0",
     "ContextDecisionMaking-v0",
@@ -88,75 +78,72 @@ _STREAMS = ("Continual*",)
 _CNN = {"width": 64, "weight_decay": 0.01}
 _TRIALS = {"learning_rate": 1e-2, "batch": 32, "checks": 5}
 _GRU = {"learning_rate": 1e-2, "batch": 16}
-_A2C = {"n_envs": 8, "n_steps": 16, "settings": {"learning_rate": 2e-3}}
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("trivial", ("*",), _reference("Trivial"), _NOTHING),
     Recipe("ideal", ("*",), _reference("Ideal"), _NOTHING),
     # orientation decoding
-    Recipe("ridge", _DECODING, _linear("ridge"), _samples(2_000, 20_000, 20_000)),
+    Recipe("ridge", _DECODING, _linear("ridge"), samples(2_000, 20_000, 20_000)),
     Recipe(
         "mlp",
         _MOUSE,
         _torch("mlp", learning_rate=1e-3, weight_decay=0.1, batch=32),
-        _samples(2_000, 10_000, 10_000),
+        samples(2_000, 10_000, 10_000),
     ),
     Recipe(
         "mlp",
         _STRINGER,
         _torch("mlp", learning_rate=1e-3, weight_decay=0.1, batch=32),
-        _samples(500, 5_000, 10_000),
+        samples(500, 5_000, 10_000),
     ),
-    Recipe("mlp", _DECODING, _torch("mlp"), _samples(4_000, 50_000, 500_000)),
+    Recipe("mlp", _DECODING, _torch("mlp"), samples(4_000, 50_000, 500_000)),
     # image classification
-    Recipe("logistic", _DIGITS, _linear("logistic"), _samples(1_085, 1_085, 1_085)),
+    Recipe("logistic", _DIGITS, _linear("logistic"), samples(1_085, 1_085, 1_085)),
     Recipe(
         "mlp",
         _DIGITS,
         _torch("mlp", width=64, batch=32, learning_rate=1e-2),
-        _samples(2_000, 12_000, 40_000),
+        samples(2_000, 12_000, 40_000),
     ),
-    Recipe("cnn", _DIGITS, _torch("cnn", batch=32), _samples(2_000, 12_000, 40_000)),
+    Recipe("cnn", _DIGITS, _torch("cnn", batch=32), samples(2_000, 12_000, 40_000)),
     Recipe(
         "logistic",
         _FASHION,
         _linear("logistic", split="train15k"),
-        _samples(1_000, 5_000, 15_000),
+        samples(1_000, 5_000, 15_000),
     ),
     Recipe(
-        "cnn", _FASHION, _torch("cnn", split="train15k", **_CNN), _samples(2_000, 15_000, 150_000)
+        "cnn", _FASHION, _torch("cnn", split="train15k", **_CNN), samples(2_000, 15_000, 150_000)
     ),
-    Recipe("logistic", _IMAGES, _linear("logistic"), _samples(1_000, 5_000, 20_000)),
-    Recipe("cnn", _IMAGES, _torch("cnn", **_CNN), _samples(2_000, 20_000, 275_000)),
+    Recipe("logistic", _IMAGES, _linear("logistic"), samples(1_000, 5_000, 20_000)),
+    Recipe("cnn", _IMAGES, _torch("cnn", **_CNN), samples(2_000, 20_000, 275_000)),
     # sequence prediction
-    Recipe("logistic", _SYMBOLS, _linear("logistic", history=3), _samples(200, 1_000, 1_000)),
+    Recipe("logistic", _SYMBOLS, _linear("logistic", history=3), samples(200, 1_000, 1_000)),
     Recipe(
-        "gru", _SYMBOLS, _torch("gru", width=64, checks=5, **_GRU), _samples(1_000, 6_000, 60_000)
+        "gru", _SYMBOLS, _torch("gru", width=64, checks=5, **_GRU), samples(1_000, 6_000, 60_000)
     ),
-    Recipe("logistic", _TEXT, _linear("logistic", history=3, steps=60), _samples(50, 500, 2_000)),
+    Recipe("logistic", _TEXT, _linear("logistic", history=3, steps=60), samples(50, 500, 2_000)),
     Recipe(
         "gru",
         _TEXT,
         _torch("gru", width=256, weight_decay=0.01, checks=6, **_GRU),
-        _samples(500, 4_000, 23_500),
+        samples(500, 4_000, 23_500),
     ),
     # decisions, working memory, timing, the twenty rules
     Recipe(
-        "gru", _MEMORY_ALONE, _torch("gru", width=64, **_TRIALS), _samples(1_000, 40_000, 200_000)
+        "gru", _MEMORY_ALONE, _torch("gru", width=64, **_TRIALS), samples(1_000, 40_000, 200_000)
     ),
-    Recipe("gru", _COGNITION, _torch("gru", width=64, **_TRIALS), _samples(1_000, 20_000, 200_000)),
+    Recipe("gru", _COGNITION, _torch("gru", width=64, **_TRIALS), samples(1_000, 20_000, 200_000)),
     Recipe(
         "ctrnn",
         _COGNITION[:2],
         _torch("ctrnn", width=64, **_TRIALS),
-        _samples(1_000, 20_000, 200_000),
+        samples(1_000, 20_000, 200_000),
     ),
-    Recipe("mlp", _COGNITION, _torch("mlp", width=64, **_TRIALS), _samples(1_000, 5_000, 20_000)),
-    # control and decisions
-    Recipe("ppo", _CONTROL, _sb3("PPO"), _samples(8_192, 65_536, 262_144)),
-    Recipe("a2c", _CONTROL, _sb3("A2C", **_A2C), _samples(8_192, 65_536, 262_144)),
+    Recipe("mlp", _COGNITION, _torch("mlp", width=64, **_TRIALS), samples(1_000, 5_000, 20_000)),
+    *CONTROL,
     # continual learning
-    Recipe("naive", _STREAMS, _avalanche("naive"), _samples(2_000, 20_000, 60_000)),
-    Recipe("replay", _STREAMS, _avalanche("replay"), _samples(2_000, 20_000, 60_000)),
-    Recipe("cumulative", _STREAMS, _avalanche("cumulative"), _samples(2_000, 20_000, 60_000)),
+    Recipe("naive", _STREAMS, _avalanche("naive"), samples(2_000, 20_000, 60_000)),
+    Recipe("replay", _STREAMS, _avalanche("replay"), samples(2_000, 20_000, 60_000)),
+    Recipe("cumulative", _STREAMS, _avalanche("cumulative"), samples(2_000, 20_000, 60_000)),
 )

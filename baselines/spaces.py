@@ -93,11 +93,41 @@ SPACES: Mapping[str, Mapping[str, Setting]] = {
         "history": Whole(1, 8),
     },
     "SB3Learner": {
-        "n_envs": Power(8, 128),
-        "n_steps": Power(8, 256),
-        "settings.learning_rate": Log(1e-4, 1e-2),
-        "settings.batch_size": Power(64, 2048),
-        "settings.n_epochs": Whole(2, 16),
+        "n_envs": Power(1, 128),
+        "n_steps": Power(1, 4096),
+        "settings.learning_rate": Log(1e-5, 1e-2),
+        "settings.batch_size": Power(16, 2048),
+        "settings.n_epochs": Whole(2, 32),
+    },
+    "PPOLearner": {
+        "learning_rate": Log(1e-4, 1e-2),
+        "width": Power(16, 256),
+        "worlds": Power(4, 256),
+        "steps": Power(16, 512),
+        "batch": Power(64, 4096),
+        "epochs": Whole(1, 20),
+        "trace": Linear(0.7, 1.0),
+        "entropy": Linear(0.0, 0.05),
+    },
+    "ReinforceLearner": {
+        "learning_rate": Log(1e-4, 1e-1),
+        "width": Power(16, 256),
+        "worlds": Power(4, 128),
+    },
+    "DQNLearner": {
+        "learning_rate": Log(1e-4, 1e-2),
+        "width": Power(16, 512),
+        "batch": Power(16, 512),
+        "worlds": Power(1, 64),
+        "updates": Whole(1, 16),
+        "renewal": Whole(10, 1000),
+        "exploration": Linear(0.05, 1.0),
+    },
+    "TabularLearner": {
+        "learning_rate": Log(1e-2, 1.0),
+        "worlds": Power(1, 64),
+        "epsilon": Linear(0.0, 1.0),
+        "exploration": Linear(0.1, 1.0),
     },
     "AvalancheLearner": {
         "learning_rate": Log(1e-3, 0.3),
@@ -122,7 +152,8 @@ def space_of(learner: Learner, card: TaskCard) -> dict[str, Setting]:
     found = {
         name: setting
         for name, setting in SPACES[kind].items()
-        if told(learner, name) is not None and not (name == "history" and card.steps == 1)
+        if isinstance(told(learner, name), int | float)  # and no text that stands for a schedule
+        and not (name == "history" and card.steps == 1)
     }
     if not found:
         raise ValueError(f"{kind} has nothing to tune on {card.id}: it chooses by itself")

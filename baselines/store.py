@@ -76,6 +76,7 @@ def merged(one: Result, two: Result) -> Result:
     names = dict.fromkeys((*one.versions, *two.versions))
     return replace(
         two,
+        config=_configs(one, two),
         seeds=tuple(sorted(places)),
         stages={n: _stage(s, two.stages[n], pick) for n, s in one.stages.items()},
         seconds=one.seconds + two.seconds,
@@ -109,6 +110,12 @@ def _curves(one: Result, two: Result, pick: _Pick) -> dict[str, list[Any]]:
         return list(result.curves.get(name, ([] for _ in result.seeds)))
 
     return {name: pick(curves(one, name), curves(two, name)) for name in names}
+
+
+def _configs(one: Result, two: Result) -> dict[str, Any]:
+    """Return the settings, which are equal; where seeds were trained in other ways, all of them."""
+    ways = [str(way) for part in (one, two) if (way := part.config.get("trained"))]
+    return {**two.config, **({"trained": " + ".join(dict.fromkeys(ways))} if ways else {})}
 
 
 def _both(one: str, two: str) -> str:

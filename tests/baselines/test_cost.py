@@ -36,7 +36,7 @@ def test_a_stream_is_counted_too(tmp_path):
     [
         ("OrientationDecoding-v0", "ridge"),
         ("OrientationDecoding-v0", "trivial"),
-        ("CartPole-v0", "a2c"),
+        ("CartPole-v0", "sb3-a2c"),
     ],
 )
 def test_what_is_not_counted_is_nought(tmp_path, task, agent):

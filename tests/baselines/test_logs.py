@@ -131,12 +131,12 @@ def test_a_job_deletes_what_was_shown_of_a_killed_one_and_its_result_replaces_it
 
 @pytest.mark.slow
 def test_a_running_plan_is_shown_and_a_killed_one_leaves_no_half_curve(tmp_path):
-    words = "-m baselines run --task CartPole-v0 --agent a2c --seeds 1 --jobs 1 --device cpu"
+    words = "-m baselines run --task CartPole-v0 --agent sb3-a2c --seeds 1 --jobs 1 --device cpu"
     line = [sys.executable, *words.split(), "--out", str(tmp_path), "--budget"]
     process = subprocess.Popen(  # noqa: S603 - our own code
         [*line, "full"], start_new_session=True, stdout=subprocess.DEVNULL
     )
-    folder = tmp_path / "CartPole-v0" / "tensorboard" / "a2c"
+    folder = tmp_path / "CartPole-v0" / "tensorboard" / "sb3-a2c"
     try:
         assert "return" in shown(folder / "live-seed0", "return", 20)
     finally:

@@ -5,7 +5,7 @@ import pytest
 from baselines.__main__ import main
 from baselines.costs import cut, estimate, estimates, makespan
 from baselines.plan import Run, plan
-from baselines.recipes import BUDGETS
+from baselines.recipe import BUDGETS
 from baselines.runner import execute
 from neurotasks.results import read_results
 

@@ -110,7 +110,7 @@ def test_episodes_of_a_test_are_never_played(monkeypatch):
     task = load("CartPole-v0")
     poison(monkeypatch, task, "initial")
     poison(monkeypatch, task, "step", place=2)
-    learner = change(recipe_of("a2c", task.card).learner("cpu"), {"n_envs": 8, "n_steps": 8})
+    learner = change(recipe_of("sb3-a2c", task.card).learner("cpu"), {"n_envs": 8, "n_steps": 8})
     budget = Budget("smoke", 256)
     scores = validation_scores(task, learner, seeds=[0], budget=budget, log=silent)
     assert np.isfinite(scores).all()

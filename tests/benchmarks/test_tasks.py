@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neurotasks
-from neurotasks.errors import MissingData
+from neurotasks.errors import MissingData, MissingExtra
 
 WORLDS = 64
 STEPS = 256  # enough for worlds that draw trials ahead to do so several times
@@ -21,7 +21,7 @@ def test_step(compare, yardstick, label, recorded_cache):
     try:
         worlds = gymnasium.make_vec(f"neurotasks/{label}", num_envs=WORLDS)
         worlds.reset(seed=0)
-    except MissingData as error:
+    except (MissingData, MissingExtra) as error:
         pytest.skip(str(error))
     worlds.single_action_space.seed(0)
     actions = [
@@ -41,6 +41,6 @@ def test_sample(compare, yardstick, label, recorded_cache):
     task = neurotasks.load(label)
     try:
         task.sample(1, 0, "test")
-    except MissingData as error:
+    except (MissingData, MissingExtra) as error:
         pytest.skip(str(error))
     compare(f"sample_{label}", lambda: task.sample(TRIALS, 0, "test"), yardstick)
