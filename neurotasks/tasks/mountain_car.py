@@ -63,7 +63,7 @@ DISCRETE, CONTINUOUS = Engine(0.001, 0.5), Engine(0.0015, 0.45)
 _COMMON: dict[str, Any] = {
     "version": 0,
     "form": "control",
-    "topic": "control and decisions",
+    "topic": "control",
     "courses": ("Bonn deep learning course",),
     "metric": RETURN,
     "splits": {},
