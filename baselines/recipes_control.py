@@ -40,21 +40,16 @@ _CAR = ("MountainCarContinuous-v0",)
 _PENDULUM = ("Pendulum-v0",)
 _ACROBOT = ("Acrobot-v0",)
 _EVIDENCE = ("EvidenceAccumulation-v0",)
-_HIDDEN = ("ProbabilisticBandit-v0", "ReversalBandit-v0", "TwoStep-v0", *_EVIDENCE)
-_SEEN = ("Foraging-v0", "Reaching1D-v0")
+_CHOICES = ("ProbabilisticBandit-v0", "ReversalBandit-v0", "TwoStep-v0")
+_FORAGING = ("Foraging-v0",)
+_REACHING = ("Reaching1D-v0",)
 _WALKERS = ("Hopper-v0", "HalfCheetah-v0")
 _LANDER = ("LunarLander-v0",)
 
 # Bins of cart-pole: position, speed, angle, angular speed.
 _EDGES = ((-0.8, 0.8), (-0.5, 0.5), (-0.105, -0.0175, 0.0, 0.0175, 0.105), (-0.87, 0.87))
 _CART_BINS: dict[str, Any] = {"edges": _EDGES, "worlds": 8, "final_epsilon": 0.01}
-_CAR_BINS: dict[str, Any] = {
-    "bins": 20,
-    "learning_rate": 0.2,
-    "discount": 1.0,
-    "epsilon": 0.1,
-    "worlds": 8,
-}
+_CAR_BINS: dict[str, Any] = {"bins": 20, "discount": 1.0, "epsilon": 0.0}
 _FAST_CART = {
     "width": 32, "steps": 64, "batch": 128, "epochs": 3, "learning_rate": 5e-3, "trace": 0.9,
 }  # fmt: skip
@@ -64,6 +59,15 @@ _MEMORY = {
     "network": "gru", "width": 32, "worlds": 64, "steps": 64, "batch": 1024, "epochs": 4,
     "learning_rate": 3e-3, "discount": 1.0, "trace": 0.95,
 }  # fmt: skip
+_HARVEST = {
+    "worlds": 16, "steps": 100, "batch": 256, "epochs": 8, "discount": 0.9, "trace": 0.8,
+    "standardised": True, "entropy": 0.05,
+}  # fmt: skip
+_REACH = {
+    "worlds": 64, "steps": 32, "batch": 512, "epochs": 8, "discount": 0.95, "trace": 0.9,
+    "learning_rate": 2e-3,
+}  # fmt: skip
+_CHOICE = {**_MEMORY, "steps": 80, "discount": 0.8, "trace": 0.9, "entropy": 0.01}
 _SHORT = {"worlds": 64, "steps": 64, "batch": 1024, "epochs": 4, "discount": 1.0, "trace": 0.95}
 _A2C = {"n_envs": 8, "n_steps": 16, "settings": {"learning_rate": 2e-3}}
 
@@ -81,7 +85,7 @@ CONTROL: tuple[Recipe, ...] = (
     Recipe("sarsa", _CARS, _tabular("sarsa", **_CAR_BINS), samples(4_000, 400_000, 2_000_000)),
     Recipe(
         "reinforce",
-        (*_CART, *_GRID, *_SEEN),
+        (*_CART, *_GRID, *_REACHING),
         _native("reinforce", "ReinforceLearner"),
         samples(4_000, 65_536, 500_000),
     ),
@@ -90,6 +94,12 @@ CONTROL: tuple[Recipe, ...] = (
         (*_CART, *_GRID, *_ACROBOT, *_LANDER),
         _native("dqn", "DQNLearner"),
         samples(2_000, 32_000, 32_000),
+    ),
+    Recipe(
+        "dqn",
+        _FORAGING,
+        _native("dqn", "DQNLearner", discount=0.9),
+        samples(2_000, 32_000, 100_000),
     ),
     # proximal policy optimisation
     Recipe("ppo", _CART, _ppo(**_FAST_CART), samples(4_096, 65_536, 262_144)),
@@ -102,8 +112,11 @@ CONTROL: tuple[Recipe, ...] = (
         "ppo", _LANDER, _ppo(**{**_LONG, "learning_rate": 1e-3}), samples(4_096, 65_536, 1_000_000)
     ),
     Recipe("ppo", _WALKERS, _ppo(**_LONG), samples(4_096, 65_536, 2_000_000)),
-    Recipe("ppo", (*_HIDDEN, *_SEEN), _ppo(**_SHORT), samples(8_192, 131_072, 400_000)),
-    Recipe("recurrent-ppo", _HIDDEN, _ppo(**_MEMORY), samples(8_192, 200_000, 800_000)),
+    Recipe("ppo", _FORAGING, _ppo(**_HARVEST), samples(8_000, 131_072, 400_000)),
+    Recipe("ppo", _REACHING, _ppo(**_REACH), samples(8_192, 131_072, 400_000)),
+    Recipe("ppo", (*_CHOICES, *_EVIDENCE), _ppo(**_SHORT), samples(8_192, 131_072, 400_000)),
+    Recipe("recurrent-ppo", _EVIDENCE, _ppo(**_MEMORY), samples(8_192, 200_000, 800_000)),
+    Recipe("recurrent-ppo", _CHOICES, _ppo(**_CHOICE), samples(8_192, 200_000, 800_000)),
     # Stable-Baselines3, with the settings of RL Baselines3 Zoo where it has the task
     Recipe("sb3-ppo", _CART, _zoo("PPO", "CartPole"), samples(2_048, 20_480, 102_400)),
     Recipe("sb3-ppo", _EVIDENCE, _sb3("PPO"), samples(8_192, 65_536, 262_144)),

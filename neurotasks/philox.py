@@ -43,19 +43,18 @@ def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, .
     """
     xp = namespace(counter[0])
     device = getattr(counter[0], "device", None)
-    shape = np.broadcast_shapes(*(tuple(np.shape(part)) for part in (*counter, *key)))
-    column = (2, *(1 for _ in shape))
+    # In this order the low products of a round are the last two words of the next.
+    order = *(counter[k] for k in (0, 2, 3, 1)), *key[::-1]
+    # Made of one sum, so that torch may map all of them over networks side by side.
+    zero = sum((part * 0 for part in order[1:]), order[0] * 0)
+    column = (2, *(1 for _ in zero.shape))
 
     def pair(first: int, second: int) -> Array:
         numbers = np.array([signed(first), signed(second)])
         return xp.reshape(xp.asarray(numbers, device=device), column)
 
-    # In this order the low products of a round are the last two words of the next.
-    words = xp.empty((4, *shape), dtype=xp.int64, device=device)
-    keys = xp.empty((2, *shape), dtype=xp.int64, device=device)
-    order = *(counter[k] for k in (0, 2, 3, 1)), *key[::-1]
-    for row, part in zip((*words, *keys), order, strict=True):
-        row[...] = part
+    words = xp.stack([zero + part for part in order[:4]])
+    keys = xp.stack([zero + part for part in order[4:]])
     multiplier, weyl = pair(*_MULTIPLIERS), pair(*_WEYL[::-1])
     low, half = pair(_LOW, _LOW), pair(32, 32)
     even, odd = words[:2, ...], words[2:, ...]
