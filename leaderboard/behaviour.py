@@ -21,6 +21,7 @@ _STYLES = 6  # colours and dashes of curves in the style sheet
 _POINTS = 121  # of a fitted curve
 _TRIALS = 1000  # that each level counts for in a fit: results tell no numbers
 _FLAT = 0.02  # what changes less with the stimulus is not fitted
+_DODGE = 0.06  # between the points of neighbouring agents, where conditions are one apart
 _AXES = {
     "psychometric": "signed strength of the stimulus",
     "chronometric": "signed strength of the stimulus",
@@ -73,7 +74,7 @@ def behaviour(
         return None
     x = np.arange(float(len(parts))) if levels is None else levels
     low, high = 0.0, 1.0
-    if name != "psychometric":  # no interval of a probability reaches further
+    if name != "psychometric" and "probability" not in name:  # whose intervals end there
         low = min([low, *(value.low for _, means in rows for value in means)])
         high = max([high, *(value.high for _, means in rows for value in means)])
     axes = _Axes(float(x.min()), float(x.max()), low, high)
@@ -90,8 +91,9 @@ def behaviour(
             drawn.append(axes.line(fine, function(fine), style, agent))
         elif levels is not None:
             drawn.append(axes.line(x, values, style, agent))
+        aside = 0.0 if levels is not None else _DODGE * (number - (len(rows) - 1) / 2.0)
         drawn += [
-            axes.point(place, value, style, f"{agent}, {part}: {value.mean:.3g}")
+            axes.point(place + aside, value, style, f"{agent}, {part}: {value.mean:.3g}")
             for place, value, part in zip(x, means, parts, strict=True)
         ]
     said = "; ".join(

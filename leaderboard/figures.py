@@ -28,6 +28,7 @@ __all__ = [
     "text",
 ]
 
+_TIME = "cpu_seconds"  # that a learner logged beside its return
 _STYLES = 6  # colours and dashes of learning curves in the style sheet
 
 
@@ -53,9 +54,10 @@ class Details:
 
 @dataclass(frozen=True)
 class Curves:
-    """The learning curves of one quantity: plot, legend, and where each run ended."""
+    """The learning curves of one quantity over another: plot, legend, and where each run ended."""
 
     name: str
+    over: str
     plot: str
     legend: tuple[tuple[int, str], ...]
     rows: tuple[tuple[str, int, str, str], ...]
@@ -140,28 +142,45 @@ def curves(rows: Sequence[Row]) -> tuple[Curves, ...]:
         for name, runs in row.result.curves.items()
         if any(len(points) > 1 for points in runs)  # one point is a number, not a curve
     })  # fmt: skip
-    drawn = (_curves(number, name, rows) for number, name in enumerate(names))
+    shown = [(name, "samples") for name in names if name != _TIME]
+    if _TIME in names:
+        shown += [(name, _TIME) for name in names if name == "return"]
+    drawn = (_curves(number, name, over, rows) for number, (name, over) in enumerate(shown))
     return tuple(curve for curve in drawn if curve is not None)
 
 
-def _curves(number: int, name: str, rows: Sequence[Row]) -> Curves | None:
+def _points(row: Row, name: str, over: str) -> list[tuple[tuple[float, float], ...]]:
+    """Return the curve of each run, over samples or over what was logged beside it."""
+    runs = row.result.curves.get(name, ())
+    if over == "samples":
+        return [tuple((float(x), float(y)) for x, y in points) for points in runs]
+    beside = row.result.curves.get(over, ())
+    times = [{x: float(y) for x, y in points} for points in beside] or [{} for _ in runs]
+    return [
+        tuple((at[x], float(y)) for x, y in points if x in at)
+        for points, at in zip(runs, times, strict=False)
+    ]
+
+
+def _curves(number: int, name: str, over: str, rows: Sequence[Row]) -> Curves | None:
     lines: list[Line] = []
     ends: list[tuple[str, int, str, str]] = []
     legend: list[tuple[int, str]] = []
-    for row in (row for row in rows if any(row.result.curves.get(name, ()))):
+    for row in (row for row in rows if any(_points(row, name, over))):
         style = len(legend) % _STYLES
         legend.append((style, row.agent))
-        for run, points in enumerate(row.result.curves[name], start=1):
-            pairs = tuple((float(x), float(y)) for x, y in points)
+        for run, pairs in enumerate(_points(row, name, over), start=1):
             lines.append(Line(pairs, style, f"{row.agent}, run {run}"))
             if pairs:
                 last = pairs[-1]
-                ends.append((row.agent, run, f"{last[0]:,.0f}", plain(last[1])))
+                at = f"{last[0]:,.0f}" if over == "samples" else plain(last[0])
+                ends.append((row.agent, run, at, plain(last[1])))
     if not lines:
         return None
     said = "; ".join(f"{agent} run {run} ends at {value}" for agent, run, _, value in ends)
-    plot = curve_plot(f"curve-{number}", f"Learning curves: {name}", said, lines)
-    return Curves(name, plot, tuple(legend), tuple(ends))
+    unit = "samples" if over == "samples" else "CPU seconds of one run"
+    plot = curve_plot(f"curve-{number}", f"Learning curves: {name} by {unit}", said, lines, unit)
+    return Curves(name, unit, plot, tuple(legend), tuple(ends))
 
 
 def details(rows: Sequence[Row]) -> tuple[Details, ...]:

@@ -73,7 +73,7 @@ def curve_plot(
     """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    right, ticks = max(*xs, 1.0), ticks_of(min(ys), max(ys))
+    right, ticks = max(xs) or 1.0, ticks_of(min(ys), max(ys))
     low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
 
     def level(y: float) -> float:

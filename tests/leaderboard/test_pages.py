@@ -205,8 +205,21 @@ def test_a_curve_of_one_point_is_no_curve(folder, card, make):
     folder.add(make(card, "ridge", [0.5], curves={"rows": [[[500, 500.0]]]}))
     folder.add(make(card, "mlp", [0.5], curves={"loss": [[[0, 2.0], [500, 1.0]]]}))
     page = Page(site_of(folder)[f"tasks/{card.label}.html"].decode())
-    assert "rows" not in page.words
-    assert "loss" in page.words
+    assert "Rows by samples" not in page.words
+    assert "Loss by samples" in page.words
+
+
+def test_returns_are_drawn_over_samples_and_over_seconds(folder, card, make):
+    curves = {
+        "return": [[[0, 20.0], [500, 480.0]]],
+        "cpu_seconds": [[[0, 0.1], [500, 1.75]]],
+    }
+    folder.add(make(card, "ppo", [0.5], curves=curves))
+    page = Page(site_of(folder)[f"tasks/{card.label}.html"].decode())
+    assert "Return by samples" in page.words
+    assert "Return by CPU seconds of one run" in page.words
+    assert "Cpu_seconds by samples" not in page.words
+    assert "1.75" in page.words
 
 
 def test_a_task_without_results_says_so(folder, card, make):
