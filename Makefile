@@ -37,7 +37,7 @@ real: $(READY)  ## the tasks on recorded data found in the cache, at the full bu
 test: $(READY)  ## scores and speeds hold, then all tests
 	$(MAKE) --no-print-directory scores
 	$(MAKE) --no-print-directory bench-check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 scores: $(READY)  ## rerun the quick reference results; fail when a score leaves its interval
 	$(BIN)/python -m baselines check --fast

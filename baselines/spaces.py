@@ -103,7 +103,7 @@ SPACES: Mapping[str, Mapping[str, Setting]] = {
         "learning_rate": Log(1e-4, 1e-2),
         "width": Power(16, 256),
         "worlds": Power(4, 256),
-        "steps": Power(16, 512),
+        "steps": Whole(16, 512),
         "batch": Power(64, 4096),
         "epochs": Whole(1, 20),
         "trace": Linear(0.7, 1.0),

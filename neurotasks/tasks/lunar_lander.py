@@ -27,6 +27,7 @@ Return: Raffin (2020), RL Baselines3 Zoo, its table of trained agents: PPO after
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,10 +162,14 @@ class Hangar:
     """
 
     def __init__(self) -> None:
-        try:
-            importlib.import_module("Box2D")
-        except ImportError as error:
-            raise MissingExtra("Box2D", "box2d") from error
+        # Its compiled part warns while it is loaded, and dies where warnings are errors.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                importlib.import_module("Box2D")
+                importlib.import_module("gymnasium.envs.box2d.lunar_lander")
+            except ImportError as error:
+                raise MissingExtra("Box2D", "box2d") from error
         self._craft: OrderedDict[tuple[int, bytes], _Craft] = OrderedDict()
 
     def find(self, seed: int, actions: bytes) -> _Craft:

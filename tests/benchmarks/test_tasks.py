@@ -8,14 +8,24 @@ import pytest
 
 import neurotasks
 from neurotasks.errors import MissingData, MissingExtra
+from neurotasks.registry import task_class
 
 WORLDS = 64
 STEPS = 256  # enough for worlds that draw trials ahead to do so several times
 TRIALS = 2048
-CARDS = neurotasks.cards()
 
 
-@pytest.mark.parametrize("label", [card.label for card in CARDS])
+def one_of_each_file(*forms: str) -> list:
+    """Return the labels of tasks of some forms; all but the first of each file are slow to ask."""
+    known, labels = set(), []
+    for card in (card for card in neurotasks.cards() if card.form in forms):
+        file = task_class(card.id).__module__
+        labels.append(pytest.param(card.label, marks=[pytest.mark.slow] if file in known else []))
+        known.add(file)
+    return labels
+
+
+@pytest.mark.parametrize("label", one_of_each_file("trial", "control", "stream"))
 def test_step(compare, yardstick, label, recorded_cache):
     del recorded_cache
     try:
@@ -35,7 +45,7 @@ def test_step(compare, yardstick, label, recorded_cache):
     compare(f"step_{label}", work, yardstick)
 
 
-@pytest.mark.parametrize("label", [card.label for card in CARDS if card.form != "control"])
+@pytest.mark.parametrize("label", one_of_each_file("trial", "stream"))
 def test_sample(compare, yardstick, label, recorded_cache):
     del recorded_cache
     task = neurotasks.load(label)
