@@ -62,7 +62,7 @@ def behaviour(
 
     Args:
         key: Distinguishes this plot's ids.
-        name: What it is; "psychometric" and "chronometric" are fitted.
+        name: What it is; what begins with "psychometric" or "chronometric" is fitted.
         parts: Levels of a stimulus (numbers), or names of conditions.
         rows: Each agent with its mean in each part.
 
@@ -74,16 +74,17 @@ def behaviour(
         return None
     x = np.arange(float(len(parts))) if levels is None else levels
     low, high = 0.0, 1.0
-    if name != "psychometric" and "probability" not in name:  # whose intervals end there
+    kind = name.split(",", maxsplit=1)[0]
+    if kind != "psychometric" and "probability" not in name:  # whose intervals end there
         low = min([low, *(value.low for _, means in rows for value in means)])
         high = max([high, *(value.high for _, means in rows for value in means)])
     axes = _Axes(float(x.min()), float(x.max()), low, high)
-    drawn, legend, fits = [axes.grid(parts, x, _AXES.get(name, ""))], [], []
+    drawn, legend, fits = [axes.grid(parts, x, _AXES.get(kind, ""))], [], []
     for number, (agent, means) in enumerate(rows):
         style = number % _STYLES
         legend.append((style, agent))
         values = np.array([value.mean for value in means])
-        fit = None if levels is None else _fit(name, x, values)
+        fit = None if levels is None else _fit(kind, x, values)
         if fit is not None:
             function, told = fit
             fits.append((agent, tuple(told.values())))
@@ -101,7 +102,7 @@ def behaviour(
         for agent, means in rows
     )
     plot = frame(key, name.capitalize(), said, "".join(drawn), 262)
-    names = _PARAMETERS[name] if fits else ()
+    names = _PARAMETERS[kind] if fits else ()
     return Behaviour(plot, tuple(legend), names, tuple(fits))
 
 

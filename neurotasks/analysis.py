@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurotasks.arrays import Array
+
 __all__ = [
     "Chronometric",
     "Psychometric",
+    "curve",
+    "decided",
     "fit_chronometric",
     "fit_psychometric",
     "history_weights",
@@ -75,6 +79,19 @@ def proportions(
     levels, place, count = np.unique(stimulus, return_inverse=True, return_counts=True)
     mean = np.bincount(place, weights=np.asarray(values, dtype=np.float64)) / count
     return levels, mean, count
+
+
+def curve(stimulus: Array, values: Array) -> dict[str, float]:
+    """Return the mean of some values at each level of a stimulus, by the level's text."""
+    levels, mean, _ = proportions(np.asarray(stimulus) + 0.0, np.asarray(values))  # no minus zero
+    return {f"{level:g}": float(value) for level, value in zip(levels, mean, strict=True)}
+
+
+def decided(answer: Array, mask: Array) -> Array:
+    """Return the last scored answer of each trial, (B, T) and (B, T) bool to (B,)."""
+    scored = np.asarray(mask)
+    last = scored.shape[1] - 1 - scored[:, ::-1].argmax(axis=1)
+    return np.asarray(answer)[np.arange(len(scored)), last]
 
 
 def fit_psychometric(

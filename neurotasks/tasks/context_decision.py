@@ -27,12 +27,13 @@ import numpy as np
 from gymnasium import spaces
 
 from neurotasks.agent import Agent, Observer, Policy
+from neurotasks.analysis import curve, decided
 from neurotasks.arrays import Array
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, TrialTask
+from neurotasks.task import Batch, Details, TrialTask
 from neurotasks.timeline import Timeline
 
 COHERENCES = np.array([0.05, 0.15, 0.5])
@@ -117,6 +118,20 @@ class ContextDecisionMaking(TrialTask):
         """Choose the side to which the evidence of the modality that counts leans."""
         self.card.stage(stage)
         return Observer(_lean)
+
+    def details(self, answer: Array, batch: Batch) -> Details:
+        """Return how often the first is chosen at each coherence, in per cent, of both modalities.
+
+        Of the one that counts, and of the other, which should not matter.
+        """
+        chosen = decided(answer, batch.mask) == FIRST
+        coherence = 100.0 * np.asarray(batch.trials["coherence"])
+        context = np.asarray(batch.trials["context"])
+        rows = np.arange(len(context))
+        return {
+            "psychometric": curve(coherence[rows, context], chosen),
+            "psychometric, other modality": curve(coherence[rows, 1 - context], chosen),
+        }
 
 
 def _lean(seen: Array) -> Array:

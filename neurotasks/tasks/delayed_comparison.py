@@ -31,12 +31,13 @@ import numpy as np
 from gymnasium import spaces
 
 from neurotasks.agent import Agent, Observer, Policy
+from neurotasks.analysis import curve, decided
 from neurotasks.arrays import Array
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, TrialTask
+from neurotasks.task import Batch, Details, TrialTask
 from neurotasks.timeline import Timeline
 
 BASE = np.array([10.0, 14.0, 18.0, 22.0, 26.0, 30.0, 34.0])  # Hz, of the first vibration
@@ -118,6 +119,11 @@ class DelayedComparison(TrialTask):
     def ideal(self, stage: str = "test") -> Agent:
         """Say what is more likely, summed over the pairs."""
         return Observer(partial(_compare, float(self.card.stage(stage).parameters["noise"])))
+
+    def details(self, answer: Array, batch: Batch) -> Details:
+        """Return how often the first is called faster, at each difference in Hz."""
+        first, second = np.asarray(batch.trials["frequencies"]).T
+        return {"psychometric": curve(first - second, decided(answer, batch.mask) == FIRST)}
 
 
 def _pairs() -> Array:

@@ -35,7 +35,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from neurotasks.agent import Agent, Policy
-from neurotasks.analysis import proportions
+from neurotasks.analysis import curve
 from neurotasks.arrays import Array, namespace
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import RETURN
@@ -134,12 +134,10 @@ class EvidenceAccumulation(ControlTask[Look]):
         last = episodes.running.sum(axis=1) - 1
         answer = np.take_along_axis(episodes.action, last[:, None], axis=1)[:, 0]
         given = answer != WAIT
-        drift = np.round(episodes.start.drift[given], 4) + 0.0  # no negative zero
-        levels, right, _ = proportions(drift, answer[given] == RIGHT)
-        _, steps, _ = proportions(drift, last[given] + 1)
+        drift = np.round(episodes.start.drift[given], 4)
         return {
-            name: {f"{level:g}": float(value) for level, value in zip(levels, values, strict=True)}
-            for name, values in (("psychometric", right), ("chronometric", steps))
+            "psychometric": curve(drift, answer[given] == RIGHT),
+            "chronometric": curve(drift, last[given] + 1),
         }
 
 

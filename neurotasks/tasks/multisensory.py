@@ -29,12 +29,13 @@ import numpy as np
 from gymnasium import spaces
 
 from neurotasks.agent import Agent, Observer, Policy
+from neurotasks.analysis import curve, decided
 from neurotasks.arrays import Array
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
 from neurotasks.registry import register
 from neurotasks.rng import Draw
-from neurotasks.task import Batch, TrialTask
+from neurotasks.task import Batch, Details, TrialTask
 from neurotasks.timeline import Timeline
 
 HEADINGS = np.array([0.2, 0.4, 0.8, 1.6])  # either side of straight ahead
@@ -120,6 +121,15 @@ class MultiSensoryIntegration(TrialTask):
         """Choose the side to which the weighted sum leans."""
         self.card.stage(stage)
         return Observer(_lean)
+
+    def details(self, answer: Array, batch: Batch) -> Details:
+        """Return how often right is chosen at each heading, for each sense and for both."""
+        chosen = decided(answer, batch.mask) == RIGHT
+        heading, modality = (np.asarray(batch.trials[n]) for n in ("heading", "modality"))
+        return {
+            f"psychometric, {name}": curve(heading[modality == sense], chosen[modality == sense])
+            for sense, name in ((VISUAL, "visual"), (VESTIBULAR, "vestibular"), (BOTH, "both"))
+        }
 
 
 def _lean(seen: Array) -> Array:

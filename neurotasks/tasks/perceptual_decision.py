@@ -26,7 +26,7 @@ import numpy as np
 from gymnasium import spaces
 
 from neurotasks.agent import Agent, Observer, Policy
-from neurotasks.analysis import proportions
+from neurotasks.analysis import curve, decided
 from neurotasks.arrays import Array
 from neurotasks.card import Stage, TaskCard
 from neurotasks.metrics import ACCURACY
@@ -110,10 +110,8 @@ class PerceptualDecisionMaking(TrialTask):
 
     def details(self, answer: Array, batch: Batch) -> Details:
         """Return how often the first is chosen at each signed coherence, in per cent."""
-        coherence = np.asarray(batch.trials["coherence"])
-        levels, chosen, _ = proportions(coherence, answer[:, -1] == FIRST)
-        parts = zip(100.0 * levels + 0.0, chosen, strict=True)
-        return {"psychometric": {f"{level:g}": float(value) for level, value in parts}}
+        coherence = 100.0 * np.asarray(batch.trials["coherence"])
+        return {"psychometric": curve(coherence, decided(answer, batch.mask) == FIRST)}
 
 
 def _lean(seen: Array) -> Array:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import neurotasks
 from neurotasks.analysis import (
     Chronometric,
     Psychometric,
+    curve,
+    decided,
     fit_chronometric,
     fit_psychometric,
     history_weights,
     proportions,
     stay_probabilities,
 )
+from neurotasks.evaluate import evaluate
 
 LEVELS = np.array([-0.5, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.5])
 
@@ -66,6 +70,44 @@ def test_proportions_by_hand():
     assert levels.tolist() == [-1.0, 1.0]
     assert mean == pytest.approx([0.0, 2 / 3])
     assert count.tolist() == [1, 3]
+
+
+def test_a_curve_names_its_levels():
+    assert curve([-0.0, 0.0, 12.8], [0, 1, 1]) == {"0": 0.5, "12.8": 1.0}
+
+
+def test_what_is_decided_is_the_last_scored_answer():
+    answer = np.array([[0, 1, 2, 0], [2, 1, 0, 0]])
+    mask = np.array([[False, True, True, False], [False, True, False, False]])
+    assert decided(answer, mask).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("PerceptualDecisionMaking-v0", {"psychometric"}),
+        ("ContextDecisionMaking-v0", {"psychometric", "psychometric, other modality"}),
+        ("DelayedComparison-v0", {"psychometric"}),
+        (
+            "MultiSensoryIntegration-v0",
+            {"psychometric, visual", "psychometric, vestibular", "psychometric, both"},
+        ),
+        ("EvidenceAccumulation-v0", {"psychometric", "chronometric"}),
+    ],
+)
+def test_the_ideal_observers_curves_rise_with_the_stimulus(label, names):
+    task = neurotasks.load(label)
+    found = evaluate(task, [task.ideal()], seeds=[0], stages=["test"])["test"].extra
+    assert set(found) == names
+    for name in names:
+        (parts,) = found[name]
+        values = [parts[level] for level in sorted(parts, key=float)]
+        if name == "chronometric":
+            assert max(values) == pytest.approx(values[len(values) // 2], rel=0.05)
+        elif "other" in name:
+            assert np.ptp(values) < 0.15, "what does not count does not matter"
+        else:
+            assert values[-1] - values[0] > 0.6
 
 
 def test_history_weights_tell_win_stay_lose_shift_from_habit():
