@@ -45,16 +45,13 @@ def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, .
     device = getattr(counter[0], "device", None)
     # In this order the low products of a round are the last two words of the next.
     order = *(counter[k] for k in (0, 2, 3, 1)), *key[::-1]
-    # Made of one sum, so that torch may map all of them over networks side by side.
-    zero = sum((part * 0 for part in order[1:]), order[0] * 0)
-    column = (2, *(1 for _ in zero.shape))
+    words, keys = _laid(order[:4], order), _laid(order[4:], order)
+    column = (2, *(1 for _ in words.shape[1:]))
 
     def pair(first: int, second: int) -> Array:
         numbers = np.array([signed(first), signed(second)])
         return xp.reshape(xp.asarray(numbers, device=device), column)
 
-    words = xp.stack([zero + part for part in order[:4]])
-    keys = xp.stack([zero + part for part in order[4:]])
     multiplier, weyl = pair(*_MULTIPLIERS), pair(*_WEYL[::-1])
     low, half = pair(_LOW, _LOW), pair(32, 32)
     even, odd = words[:2, ...], words[2:, ...]
@@ -69,6 +66,19 @@ def philox(counter: tuple[Array, ...], key: tuple[Array, ...]) -> tuple[Array, .
         even[0, ...] = high[1, ...]
         even[1, ...] = high[0, ...]
     return words[0, ...], words[3, ...], words[1, ...], words[2, ...]
+
+
+def _laid(parts: tuple[Array, ...], order: tuple[Array, ...]) -> Array:
+    """Return parts that broadcast with others one below the other, in memory of their own."""
+    xp = namespace(order[0])
+    if xp is np:
+        laid = np.empty((len(parts), *np.broadcast_shapes(*map(np.shape, order))), dtype=np.int64)
+        for row, part in zip(laid, parts, strict=True):
+            row[...] = part
+        return laid
+    # Made of one sum, so that torch may map all of them over networks side by side.
+    zero = sum((part * 0 for part in order[1:]), order[0] * 0)
+    return xp.stack([zero + part for part in parts])
 
 
 def _high(x: Array, m_low: Array, m_high: Array, low: Array, half: Array) -> Array:
