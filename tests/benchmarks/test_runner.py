@@ -12,11 +12,15 @@ from neurotasks.results import cores, read_results
 
 pytestmark = pytest.mark.slow  # runs the whole suite, several times
 
-WORDS = "-m baselines run --data embedded --budget smoke --device cpu --seeds 5"
+TASKS = (
+    "OrientationDecoding-v0,ImageClassificationDigits-v0,SequencePrediction-v0,CartPole-v0,"
+    "EvidenceAccumulation-v0,ContinualDigits-v0"
+)
+WORDS = f"-m baselines run --task {TASKS} --budget smoke --device cpu --seeds 5"
 
 
 def test_runner_scaling(compare, tmp_path):
-    """All tasks that work offline, with all their agents, at the smoke budget.
+    """A task of each form and library, with all its agents, at the smoke budget.
 
     The ratio is the efficiency per core: seconds with one process, over seconds with N times N.
     Both sides are the whole command, from the start of Python to the last result.
