@@ -19,7 +19,7 @@ from baselines.queue import Queue
 from baselines.runner import do, execute, run_all, sort_out
 from baselines.store import add, merged, missing, stored
 from baselines.work import Done, work
-from baselines.workers import WorkerKilled
+from baselines.workers import Preloaded, WorkerKilled
 from neurotasks.results import read_result, read_results
 
 LABEL = "OrientationDecoding-v0"
@@ -259,3 +259,24 @@ def test_jobs_that_want_a_gpu_wait_for_it(tmp_path):
     assert queue.take([], [], has_gpu=False) is None
     assert queue.take([], [], has_gpu=True).agent == "mlp"
     assert not queue
+
+
+def test_jobs_of_a_library_that_is_being_loaded_wait_and_others_go_first(tmp_path):
+    """Once it is ready for everybody, the longest job comes first, whatever its kind."""
+    queue = Queue([run(tmp_path, agent, (0,)) for agent in ("mlp", "trivial")])
+    assert queue.take([], [], has_gpu=False, soon=["torch"]).agent == "trivial"
+    assert queue.take([], [], has_gpu=False, soon=["torch"]) is None
+    assert queue.take([], [], has_gpu=False, ready=["torch"]).agent == "mlp"
+    assert not queue
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux")
+def test_what_is_loaded_once_is_there_for_every_fork(tmp_path):
+    assert Preloaded(["scikit-learn"]).pending == ()
+    jobs = [run(tmp_path, "mlp", (seed,)) for seed in (0, 1)]
+    ended = list(Local(2).run(jobs))
+    assert all(e.error is None for e in ended)
+    shared = Preloaded(["torch"])
+    for future in shared.pending:
+        future.result(timeout=60)
+    assert shared.ready == ["torch"]
