@@ -48,7 +48,7 @@ class Ideal:
             NoIdealObserver: The task has none.
         """
         del budget, log  # nothing is learned
-        return [_whole(task).ideal(self.stage) for _ in seeds]
+        return [seeded(_whole(task).ideal(self.stage), seed) for seed in seeds]
 
 
 def _whole(task: Task | Experience) -> Task:

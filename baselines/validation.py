@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from neurotasks.agent import Agent, Budget, Learner, Log
 from neurotasks.arrays import Array
 from neurotasks.card import TaskCard
-from neurotasks.evaluate import evaluate_stream, trial_metric
+from neurotasks.continual import evaluate_stream
+from neurotasks.evaluate import trial_metric
 from neurotasks.scores import score
 from neurotasks.task import Batch, StreamTask, Task
 
@@ -40,8 +41,8 @@ def validation_scores(
     """
     if isinstance(task, StreamTask):
         split = held_out(task)
-        _, result = evaluate_stream(split, learner, seeds=seeds, budget=budget, log=log)
-        return result.score
+        _, results = evaluate_stream(split, learner, seeds=seeds, budget=budget, log=log)
+        return results["test"].score
     trials = validation_trials(task.card)
     agents = learner.learn(task, seeds=seeds, budget=budget, log=log)
     raw = [
@@ -86,14 +87,16 @@ def held_out(stream: StreamTask) -> StreamTask:
         observation_space = stream.observation_space
         action_space = stream.action_space
         experiences = stream.experiences
+        told = stream.told
 
         def experience(self, index: int, seed: int) -> Batch:
             """Return what is taught of an experience."""
             batch = stream.experience(index, seed)
             return batch[~_held_out(len(batch))]
 
-        def test(self, seed: int) -> Batch:
-            """Return what is held out of all experiences."""
+        def test(self, seed: int, stage: str = "test") -> Batch:
+            """Return what is held out of all experiences, whatever the stage."""
+            del stage
             return kept(seed)
 
         def trivial(self, stage: str = "test") -> Agent:

@@ -17,10 +17,11 @@ from typing import Any
 from baselines.keys import key
 from baselines.logs import CurveLog, live
 from baselines.plan import Run
-from neurotasks import Budget, ControlTask, StreamTask, load
+from neurotasks import Budget, ControlTask, load
 from neurotasks.agent import Agent, Learner, Log
+from neurotasks.continual import evaluate_stream, is_stream
 from neurotasks.errors import NeurotasksError
-from neurotasks.evaluate import evaluate, evaluate_stream
+from neurotasks.evaluate import evaluate
 from neurotasks.meter import meter
 from neurotasks.results import Result, StageResult, hardware, versions
 
@@ -85,9 +86,9 @@ def _measure(
 ) -> tuple[dict[int, Agent], dict[int, str], dict[str, StageResult]]:
     """Return the agents by seed, why other seeds failed, and what was measured in each stage."""
     seeds = run.seeds
-    if isinstance(task, StreamTask):
+    if is_stream(task):
         taught, measured = evaluate_stream(task, learner, seeds=seeds, budget=budget, log=log)
-        return dict(zip(seeds, taught, strict=True)), {}, {"test": measured}
+        return dict(zip(seeds, taught, strict=True)), {}, measured
     agents, failures = _learn(task, learner, seeds, budget, log)
     stages: dict[str, StageResult] = {}
     for stage in task.card.evaluated:

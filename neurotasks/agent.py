@@ -14,6 +14,7 @@ from neurotasks.rng import Draw
 __all__ = [
     "Agent",
     "Budget",
+    "Holder",
     "Learner",
     "Log",
     "Observer",
@@ -98,6 +99,18 @@ class Learner(Protocol):
         ...
 
 
+@runtime_checkable
+class Holder(Protocol):
+    """A learner of streams that says how much it keeps from one experience to the next."""
+
+    def held(self) -> Sequence[int]:
+        """Return the bytes that each seed keeps beside its network.
+
+        They are trials in a memory, importances of weights, older networks, masks.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Policy:
     """An agent without memory: a pure function from observations to actions."""
@@ -149,5 +162,5 @@ class RandomPolicy:
 
 
 def seeded(agent: Agent, seed: int) -> Agent:
-    """Return an agent that chooses at random with choices of its own for a seed, others as is."""
-    return replace(agent, seed=seed) if isinstance(agent, RandomPolicy) else agent
+    """Return an agent with the choices, or the knowledge, of a seed, where it has a `seed`."""
+    return replace(agent, seed=seed) if hasattr(agent, "seed") else agent  # type: ignore[type-var]

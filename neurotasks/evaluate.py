@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotasks.agent import Agent, Budget, Learner, Log
+from neurotasks.agent import Agent
 from neurotasks.arrays import Array
 from neurotasks.errors import NonCausalAgent
-from neurotasks.metrics import forgetting, per_trial, transfer
+from neurotasks.metrics import per_trial
 from neurotasks.results import StageResult
 from neurotasks.rng import Draw
 from neurotasks.scores import score
-from neurotasks.task import ControlTask, Details, Episodes, StreamTask, Task, TrialTask
+from neurotasks.task import Batch, ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["evaluate", "evaluate_stream", "trial_metric"]
+__all__ = ["batch_metric", "evaluate", "trial_metric"]
 
 _CHUNK_BYTES = 64 << 20
 _CHECKED = 4  # trials on which causality is checked
@@ -109,17 +109,27 @@ def trial_metric(
     if isinstance(task, ControlTask):
         return _play(task, agent, seed, stage, number)
     if isinstance(task, StreamTask):
-        return _answer(task, agent, task.test(seed)[:number])
-    step = task.card.steps * int(np.prod(task.observation_space.shape or ()))
-    chunk = max(_CHUNK_BYTES // (8 * max(step, 1)), 1)
+        return batch_metric(task, agent, task.test(seed, stage)[:number])
     parts = []
-    for start in range(0, number, chunk):
-        batch = task.sample(range(start, min(start + chunk, number)), seed, stage)
-        parts.append(_answer(task, agent, batch))
+    for start, end in _chunks(task, number):
+        parts.append(_answer(task, agent, task.sample(range(start, end), seed, stage)))
     return np.concatenate(parts)
 
 
-def _answer(task: TrialTask | StreamTask, agent: Agent, batch: Any) -> NDArray[np.float64]:
+def batch_metric(task: TrialTask | StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
+    """Return the raw metric of each trial of a batch, which is answered in parts."""
+    parts = [_answer(task, agent, batch[a:b]) for a, b in _chunks(task, len(batch))]
+    return np.concatenate(parts)
+
+
+def _chunks(task: TrialTask | StreamTask, trials: int) -> list[tuple[int, int]]:
+    """Return the first trial and the end of parts that fit a modest memory."""
+    step = task.card.steps * int(np.prod(task.observation_space.shape or ()))
+    size = max(_CHUNK_BYTES // (8 * max(step, 1)), 1)
+    return [(start, min(start + size, trials)) for start in range(0, trials, size)]
+
+
+def _answer(task: TrialTask | StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
     action, _ = agent.act(batch.x, None)
     shape = tuple(batch.mask.shape)
     answer = check_action(task.action_space, action, shape)
@@ -185,61 +195,3 @@ def _play(
         if not running.any():
             break
     return total
-
-
-def evaluate_stream(
-    task: StreamTask, learner: Learner, *, seeds: Sequence[int], budget: Budget, log: Log
-) -> tuple[Sequence[Agent], StageResult]:
-    """Teach a stream, one experience after the other, and test after each.
-
-    Args:
-        task: The stream.
-        learner: Who learns; it keeps what it knows from experience to experience.
-        seeds: One for each run.
-        budget: The samples of the whole stream; each experience gets an equal part.
-        log: Where progress is reported.
-
-    Returns:
-        The agents after the last experience, and what was measured. `extra` holds a list over seeds
-        each: "matrix" (E x G, accuracy on test group j after experience i), and where groups are
-        experiences "forgetting", "backward transfer" and "forward transfer".
-    """
-    part = Budget(budget.name, budget.samples // task.experiences)
-    untrained = [_groups(task, task.trivial(), seed) for seed in seeds]
-    history: list[list[NDArray[np.float64]]] = [[] for _ in seeds]
-    agents: Sequence[Agent] = ()
-    for experience in task.stream():
-        agents = learner.learn(experience, seeds=seeds, budget=part, log=log)
-        for rows, agent, seed in zip(history, agents, seeds, strict=True):
-            rows.append(_groups(task, agent, seed))
-    matrices = [np.stack(rows) for rows in history]
-    sizes = [np.bincount(np.asarray(task.test(seed).trials["group"])) for seed in seeds]
-    return agents, _stream_result(task, matrices, untrained, sizes)
-
-
-def _groups(task: StreamTask, agent: Agent, seed: int) -> NDArray[np.float64]:
-    """Return the accuracy in each group of the test set."""
-    batch = task.test(seed)
-    values = _answer(task, agent, batch)
-    group = np.asarray(batch.trials["group"])
-    return np.bincount(group, values) / np.bincount(group)
-
-
-def _stream_result(
-    task: StreamTask,
-    matrices: Sequence[Array],
-    untrained: Sequence[Array],
-    sizes: Sequence[Array],
-) -> StageResult:
-    """Return the metrics of accuracy matrices, one matrix for each seed."""
-    raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
-    extra: dict[str, Any] = {"matrix": [matrix.round(6).tolist() for matrix in matrices]}
-    if all(matrix.shape[0] == matrix.shape[1] for matrix in matrices):
-        extra["forgetting"] = [forgetting(matrix) for matrix in matrices]
-        pairs = [transfer(m, u) for m, u in zip(matrices, untrained, strict=True)]
-        extra["backward transfer"] = [backward for backward, _ in pairs]
-        extra["forward transfer"] = [forward for _, forward in pairs]
-    anchors = task.card.stage("test")
-    last = [(matrix[-1], size) for matrix, size in zip(matrices, sizes, strict=True)]
-    errors = tuple(float(np.sqrt((p * (1 - p) / n).sum()) / len(p)) for p, n in last)
-    return StageResult(raw, tuple(score(value, anchors) for value in raw), extra, errors)

@@ -18,6 +18,7 @@ __all__ = [
     "ACCURACY",
     "ANGULAR_ERROR",
     "AVERAGE_ACCURACY",
+    "AVERAGE_RETURN",
     "BITS_PER_CHARACTER",
     "BITS_PER_SYMBOL",
     "CIRCULAR_ERROR",
@@ -25,12 +26,10 @@ __all__ = [
     "Metric",
     "correct",
     "direction_error",
-    "forgetting",
     "log_softmax",
     "orientation_error",
     "per_trial",
     "surprise",
-    "transfer",
 ]
 
 
@@ -119,34 +118,6 @@ def per_trial(values: Array, mask: Array) -> Array:
     return xp.sum(values * weight, axis=1) / xp.sum(weight, axis=1)
 
 
-def forgetting(matrix: Array) -> float:
-    """Return the mean drop from the best earlier accuracy to the final one.
-
-    Args:
-        matrix: (E, E), entry [i, j] the accuracy on experience j after learning experience i.
-
-    Returns:
-        mean over j < E - 1 of max over j <= i < E - 1 of R[i, j], minus R[E - 1, j] (Chaudhry et
-        al., 2018, "Riemannian walk"). The last row is no part of the maximum: it can be negative.
-    """
-    last = len(matrix) - 1
-    drops = [float(matrix[j:last, j].max() - matrix[last, j]) for j in range(last)]
-    return sum(drops) / len(drops)
-
-
-def transfer(matrix: Array, untrained: Array) -> tuple[float, float]:
-    """Return backward and forward transfer (Lopez-Paz and Ranzato, 2017, GEM).
-
-    Args:
-        matrix: (E, E), entry [i, j] the accuracy on experience j after learning experience i.
-        untrained: (E,), the accuracy on each experience before any learning.
-    """
-    last = len(matrix) - 1
-    backward = [float(matrix[last, j] - matrix[j, j]) for j in range(last)]
-    forward = [float(matrix[j - 1, j] - untrained[j]) for j in range(1, last + 1)]
-    return sum(backward) / last, sum(forward) / last
-
-
 ACCURACY = Metric("accuracy", "fraction correct", "higher", correct, "cross-entropy")
 ANGULAR_ERROR = Metric(
     "mean absolute angular error", "degrees", "lower", direction_error, "squared error"
@@ -158,6 +129,7 @@ AVERAGE_ACCURACY = Metric(
     correct,
     "cross-entropy",
 )
+AVERAGE_RETURN = Metric("average return after the last experience", "reward per episode", "higher")
 BITS_PER_CHARACTER = Metric(
     "cross-entropy", "bits per character", "lower", surprise, "cross-entropy"
 )

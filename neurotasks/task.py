@@ -10,9 +10,9 @@ from __future__ import annotations
 import bisect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -35,8 +35,10 @@ __all__ = [
     "TrialTask",
     "rows",
     "split_of",
+    "tell",
 ]
 
+Control = TypeVar("Control", bound="ControlTask[Any]")
 State = TypeVar("State", bound=tuple[Array, ...])
 """The state of B worlds of a control task: a named tuple of arrays whose first axis is B."""
 
@@ -171,15 +173,22 @@ class TrialTask(ABC):
 class ControlTask(ABC, Generic[State]):
     """A task whose answers change what comes next: pure functions on batches of worlds.
 
+    A stream of worlds is a control task that is learned one kind of world after the other. Its
+    generator takes a parameter `world`: the number of a kind, or None for all of them by turns.
+
     Attributes:
         card: The facts; set by `@register`. `card.steps` is the time limit of an episode.
         observation_space: Space of one step's observation.
         action_space: Space of one step's action.
+        experiences: How many kinds of worlds come one after the other; 0 where it is no stream.
+        index: Which of them this task is restricted to; None where it is not.
     """
 
     card: ClassVar[TaskCard]
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
+    experiences: int = 0
+    index: int | None = None
 
     @abstractmethod
     def initial(self, draw: Draw, *_: Any, **parameters: Any) -> State:
@@ -217,6 +226,10 @@ class ControlTask(ABC, Generic[State]):
         """Return further figures of a stage's episodes, by name and part; none by default."""
         del episodes
         return {}
+
+    def stream(self) -> tuple[Self, ...]:
+        """Return the experiences in order: this task with one kind of world each."""
+        return tuple(_restricted(self, index) for index in range(self.experiences))
 
 
 @dataclass(frozen=True)
@@ -266,22 +279,26 @@ class StreamTask(ABC):
         observation_space: Space of one observation.
         action_space: Space of one answer.
         experiences: How many experiences there are.
+        told: How many tasks the agent is told apart by (task-incremental learning): so many planes
+            follow the image, as `tell` adds them; 0 where it is not told.
     """
 
     card: ClassVar[TaskCard]
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     experiences: int
+    told: int = 0
 
     @abstractmethod
     def experience(self, index: int, seed: int) -> Batch:
         """Return the training trials of an experience in the stream of a seed."""
 
     @abstractmethod
-    def test(self, seed: int) -> Batch:
-        """Return the test set; its table's "group" is the column of the accuracy matrix.
+    def test(self, seed: int, stage: str = "test") -> Batch:
+        """Return the test set of a stage of evaluation.
 
-        Where each class belongs to one experience, the group is the number of that experience.
+        Its table's "group" is the column of the accuracy matrix. Where a part of the test set
+        belongs to one experience, the group is the number of that experience.
         """
 
     @abstractmethod
@@ -318,7 +335,7 @@ class StreamTask(ABC):
         self.card.stage(stage)
         numbers = range(trials) if isinstance(trials, int) else trials
         if stage != "train":
-            batch = self.test(check_seed(seed))
+            batch = self.test(check_seed(seed), "test" if stage == "validation" else stage)
             return batch[np.asarray(numbers, dtype=np.int64) % len(batch)]
         return _stream_order(self, check_seed(seed), numbers)
 
@@ -378,12 +395,41 @@ def _coprime(n: int) -> Array:
     return numbers[np.gcd(numbers, n) == 1]
 
 
+def _restricted(task: Control, index: int) -> Control:
+    """Return a stream of worlds with one kind of world alone, in every stage."""
+    stages = {
+        name: replace(stage, parameters={**stage.parameters, "world": index})
+        for name, stage in task.card.stages.items()
+    }
+    kind, card = type(task), replace(task.card, stages=stages)
+    restricted: type[Control] = type(kind.__name__, (kind,), {"card": card, "index": index})
+    return restricted()
+
+
 def _no_ideal_observer(card: TaskCard, stage: str) -> NoIdealObserver:
     card.stage(stage)
     return NoIdealObserver(
         f"{card.id} has no ideal observer: nobody knows the best possible answer. "
         f"Its ceiling is {card.ceiling}: {card.ceiling_source}"
     )
+
+
+def tell(images: Array, label: Array, told: int) -> Array:
+    """Return images with planes that tell the task: 255 in the plane of the task, 0 in the others.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        label: The task of each, (N,), from 0.
+        told: How many tasks there are.
+
+    Returns:
+        (N, C + told, H, W) uint8; the images themselves where `told` is 0.
+    """
+    if not told:
+        return images
+    planes = np.zeros((len(images), told, *images.shape[2:]), dtype=np.uint8)
+    planes[np.arange(len(images)), label] = 255
+    return np.concatenate([images, planes], axis=1)
 
 
 def _stream_order(task: StreamTask, seed: int, numbers: Sequence[int]) -> Batch:

@@ -82,8 +82,9 @@ class _CORe50(StreamTask):
         """Return the frames of a batch in the order of its official list."""
         return self._batch(check_seed(seed) % core50.RUNS, index)
 
-    def test(self, seed: int) -> Batch:
+    def test(self, seed: int, stage: str = "test") -> Batch:
         """Return the frames of the three test sessions."""
+        self.card.stage(stage)
         return self._batch(check_seed(seed) % core50.RUNS, TEST)
 
     def sizes(self, seed: int) -> list[int]:

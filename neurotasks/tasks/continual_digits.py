@@ -76,8 +76,9 @@ class ContinualDigits(StreamTask):
         """Return the training images of two digits, in an order of the seed's own."""
         return _batch(_taught(index, check_seed(seed)), seed)
 
-    def test(self, seed: int) -> Batch:
+    def test(self, seed: int, stage: str = "test") -> Batch:
         """Return the 450 test images, the same for every seed; "group" is the seed's."""
+        self.card.stage(stage)
         return _batch(_digits().test, seed)
 
     def trivial(self, stage: str = "test") -> Agent:

@@ -9,8 +9,8 @@ import pytest
 
 from neurotasks import load
 from neurotasks.agent import Budget, silent
+from neurotasks.continual import evaluate_stream
 from neurotasks.errors import MissingExtra
-from neurotasks.evaluate import evaluate_stream
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -47,7 +47,8 @@ def test_naive_forgets_and_replay_remembers(task):
     raw, forgotten = {}, {}
     for strategy in ("naive", "replay"):
         learner = AvalancheLearner(strategy, device="cpu")
-        _, result = evaluate_stream(task, learner, seeds=[0], budget=budget, log=silent)
+        _, results = evaluate_stream(task, learner, seeds=[0], budget=budget, log=silent)
+        result = results["test"]
         raw[strategy], forgotten[strategy] = result.raw[0], result.extra["forgetting"][0]
         assert np.shape(result.extra["matrix"]) == (1, 5, 5)
     assert raw["naive"] < 0.25
@@ -61,7 +62,8 @@ def test_strategies_at_full_budget(task):
     raw = {}
     for strategy in continual.STRATEGIES:
         learner = AvalancheLearner(strategy, device="cpu")
-        _, result = evaluate_stream(task, learner, seeds=range(5), budget=budget, log=silent)
+        _, results = evaluate_stream(task, learner, seeds=range(5), budget=budget, log=silent)
+        result = results["test"]
         raw[strategy] = np.mean(result.raw)
     assert raw["naive"] < 0.21
     assert raw["replay"] > 0.87

@@ -5,8 +5,9 @@ import pytest
 import neurotasks
 from agents.reference import Ideal, Trivial
 from neurotasks.agent import Budget, Learner, silent
+from neurotasks.continual import evaluate_stream
 from neurotasks.errors import NoIdealObserver
-from neurotasks.evaluate import evaluate, evaluate_stream
+from neurotasks.evaluate import evaluate
 
 NOTHING = Budget("smoke", 0)
 
@@ -45,7 +46,8 @@ def test_ideal_knows_the_stage_it_is_told():
 
 def test_trivial_learns_streams():
     task = neurotasks.load("ContinualDigits-v0")
-    _, result = evaluate_stream(task, Trivial(), seeds=[0], budget=NOTHING, log=silent)
+    _, results = evaluate_stream(task, Trivial(), seeds=[0], budget=NOTHING, log=silent)
+    result = results["test"]
     assert abs(result.score[0]) < 0.1
 
 

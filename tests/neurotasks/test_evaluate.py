@@ -5,8 +5,9 @@ import pytest
 
 import neurotasks
 from neurotasks.agent import Budget, Policy, RandomPolicy, seeded, silent
+from neurotasks.continual import evaluate_stream
 from neurotasks.errors import InvalidAction, NoIdealObserver, NonCausalAgent
-from neurotasks.evaluate import evaluate, evaluate_stream, trial_metric
+from neurotasks.evaluate import evaluate, trial_metric
 
 TASK = "OrientationDecoding-v0"
 
@@ -117,11 +118,23 @@ class _Nearest:
 def test_a_stream_keeps_the_accuracy_matrix_whole():
     task = neurotasks.load("ContinualDigits-v0")
     budget = Budget("smoke", 1000)
-    _, result = evaluate_stream(task, Oracle(), seeds=[0, 1], budget=budget, log=silent)
+    _, results = evaluate_stream(task, Oracle(), seeds=[0, 1], budget=budget, log=silent)
+    result = results["test"]
     matrix = np.array(result.extra["matrix"])
     assert matrix.shape == (2, 5, 5)
     assert (matrix[:, -1] > 0.9).all(), "a nearest neighbour knows all digits at the end"
     assert (matrix[:, 0, 1:] < 0.2).all(), "and none that it was not shown"
     np.testing.assert_allclose(result.raw, matrix[:, -1].mean(axis=1), atol=1e-5)
     assert max(map(abs, result.extra["forgetting"])) < 0.1
-    assert set(result.extra) == {"matrix", "forgetting", "backward transfer", "forward transfer"}
+    assert set(result.extra) == {
+        "matrix",
+        "area",
+        "forgetting",
+        "backward transfer",
+        "forward transfer",
+        "average incremental accuracy",
+        "seconds",
+        "cpu_seconds",
+        "energy_kwh",
+    }
+    assert np.shape(result.extra["seconds"]) == (2, 5)

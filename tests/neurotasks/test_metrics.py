@@ -9,11 +9,9 @@ from neurotasks.metrics import (
     RETURN,
     correct,
     direction_error,
-    forgetting,
     orientation_error,
     per_trial,
     surprise,
-    transfer,
 )
 
 
@@ -47,20 +45,6 @@ def test_correct_and_the_mean_over_scored_steps():
 
 def test_directions():
     assert (RETURN.sign, CIRCULAR_ERROR.sign, BITS_PER_SYMBOL.sign) == (1.0, -1.0, -1.0)
-
-
-# Worked by hand: three experiences, accuracy on each after each.
-MATRIX = np.array([[0.9, 0.3, 0.2], [0.6, 0.8, 0.4], [0.5, 0.85, 0.7]])
-
-
-def test_forgetting_takes_the_best_earlier_accuracy_and_may_be_negative():
-    assert forgetting(MATRIX) == pytest.approx(((0.9 - 0.5) + (0.8 - 0.85)) / 2)
-
-
-def test_transfer_backward_and_forward():
-    backward, forward = transfer(MATRIX, np.array([0.1, 0.1, 0.1]))
-    assert backward == pytest.approx(((0.5 - 0.9) + (0.85 - 0.8)) / 2)
-    assert forward == pytest.approx(((0.3 - 0.1) + (0.4 - 0.1)) / 2)
 
 
 @pytest.mark.parametrize(

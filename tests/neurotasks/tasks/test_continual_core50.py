@@ -10,8 +10,9 @@ import pytest
 
 from neurotasks import load
 from neurotasks.agent import Budget, silent
+from neurotasks.continual import evaluate_stream
 from neurotasks.errors import CorruptData, MissingData, MissingExtra
-from neurotasks.evaluate import evaluate, evaluate_stream
+from neurotasks.evaluate import evaluate
 from neurotasks.sources import core50
 
 pytest.importorskip("PIL")
@@ -122,9 +123,10 @@ def thumbnails(x):
 @pytest.mark.parametrize(("scenario", "shape"), [("NI", (8, 3)), ("NC", (9, 9)), ("NIC", (79, 3))])
 def test_a_small_learner_walks_the_whole_stream(mini, scenario, shape):
     task = load(f"ContinualCORe50{scenario}-v0")
-    _, result = evaluate_stream(
+    _, results = evaluate_stream(
         task, NearestMean(), seeds=[3], budget=Budget("smoke", 1000), log=silent
     )
+    result = results["test"]
     assert np.array(result.extra["matrix"]).shape == (1, *shape)
     assert min(result.raw) > 0.15  # chance is 0.02
     assert ("backward transfer" in result.extra) == (scenario == "NC")
@@ -134,7 +136,8 @@ def test_a_small_learner_walks_the_whole_stream(mini, scenario, shape):
 def test_the_trivial_answer_earns_about_chance(mini, scenario):
     task = load(f"ContinualCORe50{scenario}-v0")
     learner = type("Trivial", (), {"learn": lambda *_, **__: [task.trivial()]})()
-    _, result = evaluate_stream(task, learner, seeds=[0], budget=Budget("smoke", 100), log=silent)
+    _, results = evaluate_stream(task, learner, seeds=[0], budget=Budget("smoke", 100), log=silent)
+    result = results["test"]
     assert abs(result.raw[0] - task.card.stages["test"].chance) < 0.02  # videos of 1 or 2 frames
     assert evaluate(task, [task.trivial()], seeds=[0])["test"].raw[0] < 0.05
 

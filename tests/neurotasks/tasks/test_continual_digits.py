@@ -8,8 +8,8 @@ import pytest
 
 from neurotasks import load, sources
 from neurotasks.agent import Budget, silent
+from neurotasks.continual import evaluate_stream
 from neurotasks.errors import MissingExtra, NoIdealObserver
-from neurotasks.evaluate import evaluate_stream
 from neurotasks.tasks import continual_digits
 
 pytest.importorskip("sklearn")
@@ -86,9 +86,10 @@ def test_the_images_are_those_of_the_library(task):
 @pytest.mark.parametrize("digit", [0, 9])
 def test_any_constant_answer_earns_exactly_chance(task, digit):
     budget = Budget("smoke", 100)
-    _, result = evaluate_stream(
+    _, results = evaluate_stream(
         task, Constant(task, digit), seeds=[0, 1], budget=budget, log=silent
     )
+    result = results["test"]
     np.testing.assert_allclose(result.raw, 0.1)
     np.testing.assert_allclose(result.score, 0.0, atol=1e-12)
 

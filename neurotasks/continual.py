@@ -1,0 +1,153 @@
+"""Evaluation of streams: teach one experience after the other, and test after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurotasks.accuracy_matrix import (
+    area,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+    incremental,
+)
+from neurotasks.agent import Agent, Budget, Holder, Learner, Log
+from neurotasks.evaluate import batch_metric, evaluate, trial_metric
+from neurotasks.meter import Cost, meter
+from neurotasks.results import StageResult
+from neurotasks.scores import score
+from neurotasks.task import ControlTask, StreamTask, Task
+
+__all__ = ["evaluate_stream", "is_stream"]
+
+_PRECISION = 6  # digits of an accuracy that are kept
+
+
+def is_stream(task: Task) -> bool:
+    """Say whether a task is taught one experience after the other."""
+    return task.experiences > 0 if isinstance(task, ControlTask) else isinstance(task, StreamTask)
+
+
+def evaluate_stream(
+    task: StreamTask | ControlTask[Any],
+    learner: Learner,
+    *,
+    seeds: Sequence[int],
+    budget: Budget,
+    log: Log,
+) -> tuple[Sequence[Agent], dict[str, StageResult]]:
+    """Teach a stream, one experience after the other, and test after each.
+
+    Args:
+        task: The stream.
+        learner: Who learns; it keeps what it knows from experience to experience.
+        seeds: One for each run.
+        budget: The samples of the whole stream; each experience gets an equal part.
+        log: Where progress is reported.
+
+    Returns:
+        The agents after the last experience, and what was measured in each public stage. `extra` of
+        stage "test" holds a list over seeds each: "matrix" (E x G, raw metric in group j after
+        experience i), "area"; where groups are experiences "forgetting", "backward transfer",
+        "forward transfer" and "average incremental accuracy"; and lists over experiences,
+        "seconds", "cpu_seconds" and "energy_kwh" of learning and, of a learner that tells it,
+        "held_bytes" beside the network.
+    """
+    part = Budget(budget.name, budget.samples // task.experiences)
+    told = _Told([_Seed(_groups(task, task.trivial(), seed)) for seed in seeds])
+    agents: Sequence[Agent] = ()
+    for experience in task.stream():
+        with meter() as cost:
+            agents = learner.learn(experience, seeds=seeds, budget=part, log=log)
+        told.add(cost, learner.held() if isinstance(learner, Holder) else None)
+        for run, agent, seed in zip(told.seeds, agents, seeds, strict=True):
+            run.rows.append(_groups(task, agent, seed))
+    others = [stage for stage in task.card.evaluated if stage != "test"]
+    stages = {"test": _result(task, told, seeds)}
+    if others:
+        stages |= evaluate(task, agents, seeds=seeds, stages=others)
+    return agents, stages
+
+
+@dataclass
+class _Seed:
+    """What was measured of one seed."""
+
+    untrained: NDArray[np.float64]
+    rows: list[NDArray[np.float64]] = field(default_factory=list)
+    costs: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class _Told:
+    """What was measured of all seeds."""
+
+    seeds: list[_Seed]
+
+    def add(self, cost: Cost, held: Sequence[int] | None) -> None:
+        """Take note of what an experience cost: of what all seeds did together each gets a part."""
+        beside = len(self.seeds)
+        for place, run in enumerate(self.seeds):
+            found = {
+                "seconds": cost.seconds / beside,
+                "cpu_seconds": cost.cpu_seconds / beside,
+                "energy_kwh": cost.energy_kwh / beside,
+            }
+            if held is not None:
+                found["held_bytes"] = float(held[place])
+            for name, value in found.items():
+                run.costs.setdefault(name, []).append(value)
+
+
+def _groups(task: StreamTask | ControlTask[Any], agent: Agent, seed: int) -> NDArray[np.float64]:
+    """Return the mean raw metric in each group of the test set, or in each kind of world."""
+    if isinstance(task, ControlTask):
+        trials = task.card.stage("test").trials // task.experiences
+        worlds = [trial_metric(w, agent, seed=seed, trials=trials) for w in task.stream()]
+        return np.array([world.mean() for world in worlds])
+    batch = task.test(seed)
+    group = np.asarray(batch.trials["group"])
+    return np.bincount(group, batch_metric(task, agent, batch)) / np.bincount(group)
+
+
+def _result(task: StreamTask | ControlTask[Any], told: _Told, seeds: Sequence[int]) -> StageResult:
+    """Return what the matrices of all seeds say."""
+    matrices = [np.stack(run.rows) for run in told.seeds]
+    raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
+    extra: dict[str, Any] = {
+        "matrix": [matrix.round(_PRECISION).tolist() for matrix in matrices],
+        "area": [area(matrix) for matrix in matrices],
+    }
+    if all(matrix.shape[0] == matrix.shape[1] for matrix in matrices):
+        extra["forgetting"] = [forgetting(matrix) for matrix in matrices]
+        extra["backward transfer"] = [backward_transfer(matrix) for matrix in matrices]
+        extra["forward transfer"] = [
+            forward_transfer(m, run.untrained) for m, run in zip(matrices, told.seeds, strict=True)
+        ]
+        extra["average incremental accuracy"] = [incremental(matrix) for matrix in matrices]
+    for name in told.seeds[0].costs:
+        extra[name] = [run.costs[name] for run in told.seeds]
+    errors = _errors(task, matrices, seeds)
+    anchors = task.card.stage("test")
+    return StageResult(raw, tuple(score(value, anchors) for value in raw), extra, errors)
+
+
+def _errors(
+    task: StreamTask | ControlTask[Any],
+    matrices: Sequence[NDArray[np.float64]],
+    seeds: Sequence[int],
+) -> tuple[float, ...]:
+    """Return the standard errors of the final accuracies over the test trials of each seed.
+
+    Of returns it is not known: each seed has its own episodes, whose chance its spread covers.
+    """
+    if isinstance(task, ControlTask):
+        return ()
+    sizes = [np.bincount(np.asarray(task.test(seed).trials["group"])) for seed in seeds]
+    last = [(matrix[-1], size) for matrix, size in zip(matrices, sizes, strict=True)]
+    return tuple(float(np.sqrt((p * (1 - p) / n).sum()) / len(p)) for p, n in last)
