@@ -1,37 +1,24 @@
-"""Strategies of Avalanche on our streams: the only module that imports Avalanche.
-
-The library is heavy (seconds to import), talks to the console, writes into the home folder when it
-is imported and draws from global generators. All of that is dealt with here: it is imported when a
-learner first needs it, without its loggers, with a folder it can write, in isolation.
-"""
+"""Strategies of Avalanche on our streams."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from agents.avalanche import avalanche, quiet
 from agents.devices import choose_device, one_thread
 from agents.isolation import isolated
 from agents.networks import NETWORKS, Network, readout
 from agents.training import TorchAgent, TrainingDiverged
 from neurotasks.agent import Budget, Log
-from neurotasks.errors import MissingExtra
 from neurotasks.task import Batch, Experience
 
-__all__ = ["STRATEGIES", "AvalancheLearner", "avalanche"]
+__all__ = ["STRATEGIES", "AvalancheLearner"]
 
 STRATEGIES = {"naive": "Naive", "replay": "Replay", "cumulative": "Cumulative"}
 """Our names of the strategies and Avalanche's: forget, rehearse some trials, keep all of them."""
@@ -133,7 +120,7 @@ class AvalancheLearner:
         device = choose_device(self.device)
         agents, losses = [], []
         for seed in seeds:
-            with one_thread(), isolated(seed, task.index), _quiet():
+            with one_thread(), isolated(seed, task.index), quiet():
                 if task.index == 0:
                     self._running[seed] = self._start(task, device)
                 strategy, meter = self._running[seed]
@@ -208,66 +195,3 @@ def _check_finite(model: nn.Module, learner: AvalancheLearner, task: Experience,
             f"experience {task.index} of {task.card.id}: lower the learning rate "
             f"(now {learner.learning_rate:g})"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warnings of Avalanche and its dependencies, which concern their own insides.
-
-    They are recorded rather than filtered, as Avalanche sets filters of its own.
-    """
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("ignore")
-        yield
-
-
-@cache
-def avalanche(module: str) -> ModuleType:
-    """Import a module of Avalanche, quietly.
-
-    Raises:
-        MissingExtra: The library is not installed.
-    """
-    _import_torchvision()
-    with _writable_home(), _quiet():
-        try:
-            return import_module(module)
-        except ModuleNotFoundError as error:
-            raise MissingExtra(error.name or "avalanche-lib", "continual") from error
-
-
-def _import_torchvision() -> None:
-    """Import torchvision even where its compiled operators do not fit the installed torch.
-
-    Its import then fails as it describes two operators that nobody has declared; Avalanche uses
-    neither, so that declaring them is enough.
-    """
-    try:
-        import_module("torchvision")
-    except ModuleNotFoundError as error:
-        raise MissingExtra("torchvision", "continual") from error
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        boxes = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", boxes)
-        import_module("torchvision")
-
-
-@contextmanager
-def _writable_home() -> Iterator[None]:
-    """Lend a temporary home folder where the own one cannot be written: Avalanche insists on it."""
-    home = os.environ.get("HOME")
-    if os.access(Path.home(), os.W_OK):
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="avalanche-") as folder:
-        os.environ["HOME"] = folder
-        try:
-            yield
-        finally:
-            if home is None:
-                del os.environ["HOME"]
-            else:
-                os.environ["HOME"] = home
