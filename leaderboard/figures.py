@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from leaderboard.behaviour import Behaviour, behaviour, in_order
-from leaderboard.check import is_numbers, is_parts
+from leaderboard.check import is_parts
 from leaderboard.collect import Row, Table
 from leaderboard.numbers import exact, mean_and_spread, plain
 from leaderboard.svg import Lane, Mark, score_plot
-from leaderboard.svg_learning import Line, curve_plot, matrix_plot
+from leaderboard.svg_learning import Line, curve_plot
 from neurotasks.scores import Interval, interval
 
 __all__ = [
     "Curves",
     "Details",
-    "Matrix",
     "curves",
     "details",
-    "matrices",
     "overview",
     "scores",
     "text",
@@ -30,16 +25,6 @@ __all__ = [
 
 _TIME = "cpu_seconds"  # that a learner logged beside its return
 _STYLES = 6  # colours and dashes of learning curves in the style sheet
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """An accuracy matrix of one agent, the mean over its runs, and what follows from it."""
-
-    agent: str
-    plot: str
-    rows: tuple[tuple[str, ...], ...]
-    beside: tuple[tuple[str, Interval], ...]
 
 
 @dataclass(frozen=True)
@@ -112,26 +97,6 @@ def scores(table: Table) -> str:
     test, unit = table.card.stages["test"], table.card.metric.unit
     anchors = (f"chance {exact(test.chance, 4)}", f"ceiling {exact(test.ceiling, 4)} {unit}")
     return score_plot("scores", f"Scores on {table.card.label}", said, lanes, anchors)
-
-
-def matrices(rows: Iterable[Row]) -> tuple[Matrix, ...]:
-    """Draw the accuracy matrix of each learned agent that has one."""
-    found: list[Matrix] = []
-    for row in rows:
-        extra = row.result.stages["test"].extra
-        if "matrix" not in extra or row.is_anchor:
-            continue
-        mean = np.mean(np.asarray(extra["matrix"], dtype=np.float64), axis=0)
-        final = ", ".join(plain(float(value), 2) for value in mean[-1])
-        plot = matrix_plot(
-            f"matrix-{len(found)}",
-            f"Accuracy of {row.agent} after each experience",
-            f"{len(mean)} experiences by {len(mean[0])} groups; after the last one: {final}",
-            mean.tolist(),
-        )
-        cells = tuple(tuple(f"{value:.2f}" for value in line) for line in mean)
-        found.append(Matrix(row.agent, plot, cells, _beside(row)))
-    return tuple(found)
 
 
 def curves(rows: Sequence[Row]) -> tuple[Curves, ...]:
@@ -207,13 +172,3 @@ def _track(row: Row, stage: str) -> tuple[Mark, ...]:
     ]
     title = f"{row.agent}, {stage}: {text(mean)}"
     return (*runs, Mark(mean.mean, "mean", stage, title, mean.low, mean.high))
-
-
-def _beside(row: Row) -> tuple[tuple[str, Interval], ...]:
-    """Return what was measured beside the raw metric, where it is one number a run."""
-    extra: Any = row.result.stages["test"].extra
-    return tuple(
-        (name, interval(values))
-        for name, values in sorted(extra.items())
-        if is_numbers(values, len(row.result.seeds))
-    )

@@ -6,10 +6,11 @@ import math
 
 from neurotasks.scores import Interval
 
-__all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "plain"]
+__all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "plain", "size"]
 
 MINUS = "\u2212"
 _PLACES = 4  # no metric of ours is known better than to a ten-thousandth
+_KILO = 1e3
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -68,6 +69,11 @@ def energy(kwh: float) -> str:
         if kwh >= size:
             return f"{kwh / size:.3g} {unit}"
     return f"{kwh / 1e-6:.2g} mWh"
+
+
+def size(count_of_bytes: float) -> str:
+    """Return a number of bytes in the largest fitting unit, with three digits."""
+    return f"{count(count_of_bytes)}B" if count_of_bytes >= _KILO else f"{count_of_bytes:.0f} B"
 
 
 def _places(half: float) -> int:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from leaderboard import figures, numbers
+from leaderboard import figures, numbers, streams
 from leaderboard.collect import Board, Table
 from leaderboard.summary import by_topic, overall, suite
 from neurotasks.card import TaskCard
@@ -126,7 +126,8 @@ def _task_context(table: Table) -> dict[str, Any]:
     return {
         "description": description(table.card),
         "plot": figures.scores(table) if table.rows else "",
-        "matrices": figures.matrices(table.rows),
+        "matrices": streams.matrices(table),
+        "courses": streams.courses(table),
         "curves": figures.curves(table.rows),
         "details": figures.details(table.rows),
         "facts": _facts(table.card),

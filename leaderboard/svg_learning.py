@@ -1,4 +1,4 @@
-"""Plots of learning: the accuracy matrix of a stream, and learning curves."""
+"""Plots of learning curves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from html import escape
 from leaderboard.numbers import count
 from leaderboard.svg import frame, line_of_text
 
-__all__ = ["Line", "curve_plot", "matrix_plot", "ticks_of"]
-
-_STRONG = 0.665  # where black and white text stand out equally on a matrix cell
+__all__ = ["Line", "curve_plot", "ticks_of"]
 
 
 @dataclass(frozen=True)
@@ -22,41 +20,6 @@ class Line:
     points: tuple[tuple[float, float], ...]
     style: int
     title: str
-
-
-def matrix_plot(key: str, title: str, description: str, matrix: Sequence[Sequence[float]]) -> str:
-    """Draw an accuracy matrix: rows are what was learned last, columns what was tested.
-
-    Args:
-        key: Distinguishes this plot's ids.
-        title: What it shows.
-        description: The same for who cannot see it.
-        matrix: Accuracies from 0 to 1, (E, G).
-    """
-    rows, columns = len(matrix), len(matrix[0])
-    side = max(8, min(44, 320 // max(rows, columns)))
-    cells = [
-        _cell(value, 40 + side * j, 34 + side * i, side)
-        for i, row in enumerate(matrix)
-        for j, value in enumerate(row)
-    ]
-    step = max(1, math.ceil(16 / side))  # leave out labels that would touch
-    cells += [
-        line_of_text("tick", 32, 34 + side * (i + 0.5) + 4, str(i + 1), "end")
-        for i in range(0, rows, step)
-    ]
-    cells += [
-        line_of_text("tick", 40 + side * (j + 0.5), 28, str(j + 1), "middle")
-        for j in range(0, columns, step)
-    ]
-    width, height = max(40 + side * columns + 8, 200), 34 + side * rows + 8
-    middle = 34 + side * rows / 2
-    cells.append(line_of_text("axis", 40, 12, "tested on group"))
-    cells.append(
-        f'<text class="axis" transform="translate(11 {middle:g}) rotate(-90)" '
-        'text-anchor="middle">after experience</text>'
-    )
-    return frame(key, title, description, "".join(cells), height, width)
 
 
 def curve_plot(
@@ -93,21 +56,6 @@ def curve_plot(
         f"{line_of_text('tick', '97%', 230, f'{count(right)} {unit}', 'end')}"
     )
     return frame(key, title, description, body, 240)
-
-
-def _cell(value: float, x: float, y: float, side: int) -> str:
-    part = min(max(value, 0.0), 1.0)
-    rect = (
-        f'<rect class="cell" x="{x:g}" y="{y:g}" width="{side - 1}" height="{side - 1}" '
-        f'fill-opacity="{0.04 + 0.96 * part:.3f}"/>'
-    )
-    if side < 26:  # noqa: PLR2004 - too small for text
-        return rect
-    tone = "strong" if part > _STRONG else "faint"
-    return (
-        f'{rect}<text class="cell-{tone}" x="{x + side / 2:g}" y="{y + side / 2 + 4:g}" '
-        f'text-anchor="middle">{value:.2f}</text>'
-    )
 
 
 def _path(line: Line, right: float, level: Callable[[float], float]) -> str:

@@ -227,6 +227,10 @@ class ControlTask(ABC, Generic[State]):
         del episodes
         return {}
 
+    def published(self) -> Mapping[str, Array]:
+        """Return published courses of a stream of worlds; none by default."""
+        return {}
+
     def stream(self) -> tuple[Self, ...]:
         """Return the experiences in order: this task with one kind of world each."""
         return tuple(_restricted(self, index) for index in range(self.experiences))
@@ -312,6 +316,13 @@ class StreamTask(ABC):
             NoIdealObserver: The data are recorded.
         """
         raise _no_ideal_observer(self.card, stage)
+
+    def published(self) -> Mapping[str, Array]:
+        """Return published courses by name: the mean over groups after each experience, (E,).
+
+        None by default. They are drawn beside those of our agents.
+        """
+        return {}
 
     def sizes(self, seed: int) -> Sequence[int]:
         """Return the number of trials of each experience; large ones tell it unloaded."""

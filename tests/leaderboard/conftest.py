@@ -70,6 +70,9 @@ def give_matrix(result: Result, size: int = 5, keep: float = 0.6) -> Result:
         "forgetting": [0.5 + 0.01 * run for run in range(runs)],
         "backward transfer": [-0.5 - 0.01 * run for run in range(runs)],
         "forward transfer": [0.02 * run for run in range(runs)],
+        "seconds": [[2.5] * size] * runs,
+        "energy_kwh": [[1e-5] * size] * runs,
+        "held_bytes": [[12_160.0 * (step + 1) for step in range(size)]] * runs,
     }
     test = result.stages["test"]
     stages = {**result.stages, "test": StageResult(test.raw, test.score, extra)}

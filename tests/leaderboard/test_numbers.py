@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from leaderboard.numbers import count, duration, energy, exact, fixed, mean_and_spread, plain
+from leaderboard.numbers import count, duration, energy, exact, fixed, mean_and_spread, plain, size
 from neurotasks.scores import Interval
 
 
@@ -48,6 +48,7 @@ def test_quantities_keep_their_unit():
     assert [duration(s) for s in (0.512, 42.4, 83.0, 7200.0)] == [
         "0.51 s", "42 s", "1.4 min", "2.0 h",
     ]  # fmt: skip
+    assert [size(n) for n in (0, 812, 60_800, 2.5e9)] == ["0 B", "812 B", "60.8 kB", "2.5 GB"]
     assert [energy(k) for k in (0.0, 8.9e-5, 0.0123, 2.5)] == [
         "0 mWh", "89 mWh", "12.3 Wh", "2.5 kWh",
     ]  # fmt: skip

@@ -185,7 +185,17 @@ def test_overlap_is_said(folder, card, make):
 def test_a_stream_shows_its_matrix_and_what_follows_from_it(folder, card, make, with_matrix):
     folder.add(with_matrix(make(card, "replay", [0.5, 0.6])))
     page = Page(site_of(folder)[f"tasks/{card.label}.html"].decode())
-    for words in ("What is kept, what is forgotten", "forgetting", "backward transfer", "0.97"):
+    for words in (
+        "What is kept, what is forgotten",
+        "The course over experiences",
+        "forgetting",
+        "backward transfer",
+        "0.97",
+        "time of an experience",
+        "2.5 s",
+        "held beside the network",
+        "60.8 kB",
+    ):
         assert words in page.text
 
 

@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from leaderboard.svg import MARGIN, Lane, Mark, position, score_plot, span
-from leaderboard.svg_learning import Line, curve_plot, matrix_plot
+from leaderboard.svg_learning import Line, curve_plot
+from leaderboard.svg_stream import Course, course_plot, matrix_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -71,7 +72,10 @@ def test_names_are_inert_and_long_ones_cut():
 def test_a_plot_names_itself_to_who_cannot_see_it():
     for text in (
         score_plot("one", "Title", "Words", [lane("a", 0.5)]),
-        matrix_plot("one", "Title", "Words", [[0.5]]),
+        matrix_plot("one", "Title", "Words", [[0.5]], [["0.50"]]),
+        course_plot(
+            "one", "Title", "Words", [Course("a", ((0.5, 0.4, 0.6),), "style0")], (0.1, 1.0)
+        ),
         curve_plot("one", "Title", "Words", [Line(((0.0, 1.0),), 0, "a")]),
     ):
         root = drawn(text)
@@ -82,18 +86,37 @@ def test_a_plot_names_itself_to_who_cannot_see_it():
 
 
 def test_a_matrix_shades_by_accuracy_and_writes_it_where_there_is_room():
-    root = drawn(matrix_plot("m", "t", "d", [[1.0, 0.0], [0.25, 1.0]]))
+    written = [["1.00", "0.00"], ["0.25", "1.00"]]
+    root = drawn(matrix_plot("m", "t", "d", [[1.0, 0.0], [0.25, 1.0]], written))
     cells = [float(e.get("fill-opacity")) for e in root.iter(SVG + "rect")]
     assert cells == [1.0, 0.04, 0.28, 1.0]
     text = [e.text for e in root.iter(SVG + "text") if (e.get("class") or "").startswith("cell")]
     assert text == ["1.00", "0.00", "0.25", "1.00"]
 
 
-def test_a_large_matrix_has_small_cells_and_no_text():
-    root = drawn(matrix_plot("m", "t", "d", [[0.5] * 10] * 79))
-    assert len(list(root.iter(SVG + "rect"))) == 790
+@pytest.mark.parametrize("rows", [79, 391])
+def test_a_large_matrix_has_small_cells_and_no_text(rows):
+    root = drawn(matrix_plot("m", "t", "d", [[0.5] * 3] * rows, [["0.50"] * 3] * rows))
+    assert len(list(root.iter(SVG + "rect"))) == 3 * rows
     assert not [e for e in root.iter(SVG + "text") if (e.get("class") or "").startswith("cell")]
-    assert float(root.get("height")) < 800
+    assert float(root.get("height")) < 450
+
+
+def test_a_course_goes_from_experience_to_experience_between_chance_and_ceiling():
+    agents = [
+        Course("good", ((0.2, 0.1, 0.3), (0.6, 0.5, 0.7), (1.0, 0.9, 1.0)), "style0"),
+        Course("published", ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5)), "reference"),
+    ]
+    root = drawn(course_plot("c", "t", "d", agents, (0.1, 1.0)))
+    published, good = root.iter(SVG + "polyline")
+    assert good.get("points") == "0.00,80.00 50.00,40.00 100.00,0.00"
+    assert published.get("points") == "0.00,100.00 50.00,50.00"
+    (band,) = root.iter(SVG + "polygon")
+    assert len(band.get("points").split()) == 6
+    lines = {
+        e.get("class"): e.get("y1") for e in root.iter(SVG + "line") if e.get("class") != "grid"
+    }
+    assert lines == {"chance": "90.00%", "ceiling": "0.00%"}
 
 
 def test_curves_go_from_left_to_right_and_up_with_the_value():
