@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,9 @@ def _parse_run(commands: Any) -> None:
     run.add_argument("--dry-run", action="store_true", help="show the plan and its cost, and stop")
     run.add_argument("--out", type=Path, required=True, help="folder of the results")
     run.add_argument(
+        "--models", action="store_true", help="keep the trained agents too, for a submission"
+    )
+    run.add_argument(
         "--data",
         choices=("any", "embedded", "recorded"),
         default="any",
@@ -112,6 +116,7 @@ def _run(options: argparse.Namespace) -> int:
         device=options.device,
         out=options.out,
     )
+    runs = [replace(run, models=options.models) for run in runs]
     if options.data != "any":
         wanted = set(_tasks_with_data(recorded=options.data == "recorded"))
         runs = [run for run in runs if run.task in wanted]

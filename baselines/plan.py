@@ -25,6 +25,7 @@ class Run:
         budget: "smoke", "quick" or "full".
         device: "auto", "cpu" or "cuda".
         out: Folder of the results.
+        models: Whether the trained agents are kept too.
     """
 
     task: str
@@ -33,11 +34,17 @@ class Run:
     budget: str
     device: str
     out: Path
+    models: bool = False
 
     @property
     def path(self) -> Path:
         """Where the result goes."""
         return self.out / self.task / f"{self.agent}.json"
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the trained agents go."""
+        return self.out / self.task / "models" / self.agent
 
     @property
     def logs(self) -> Path:

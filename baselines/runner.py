@@ -99,7 +99,8 @@ def execute(run: Run) -> Result:
     Raises:
         NeurotasksError: All its seeds failed, or the folder cannot be written.
     """
-    return add(run, work(run).result)
+    done = work(run)
+    return add(run, done.result, done.models)
 
 
 def _outcome(ended: Ended, key_: str) -> Outcome:
@@ -110,7 +111,7 @@ def _outcome(ended: Ended, key_: str) -> Outcome:
     if done.result.config.get("key") != key_:
         return Outcome(job, None, "its worker has other code than this process; start again")
     error = "; ".join(f"seed {seed}: {reason}" for seed, reason in done.failures.items())
-    return Outcome(job, add(job, done.result), error)
+    return Outcome(job, add(job, done.result, done.models), error)
 
 
 def _line(error: BaseException | None) -> str:

@@ -7,12 +7,14 @@ process that plans writes; workers hand it what they measured.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from baselines.keys import key
 from baselines.logs import write_events
+from baselines.models import Model, kept, write
 from baselines.plan import Run
 from neurotasks.results import Result, StageResult, read_result, write_result
 
@@ -40,11 +42,20 @@ def missing(run: Run) -> tuple[int, ...]:
         CorruptResult: A file is there that is no whole result.
     """
     result = stored(run)
-    return run.seeds if result is None else tuple(s for s in run.seeds if s not in result.seeds)
+    if result is None:
+        return run.seeds
+    held = [seed for seed in result.seeds if not run.models or kept(run.model_folder, seed)]
+    return tuple(seed for seed in run.seeds if seed not in held)
 
 
-def add(run: Run, result: Result) -> Result:
+def add(run: Run, result: Result, models: Mapping[int, Model] = MappingProxyType({})) -> Result:
     """Add finished seeds to the file of a run, and return all that it holds now.
+
+    Args:
+        run: The run.
+        result: What was measured.
+        models: Trained agents by seed; they are written before the result, so that a seed that
+            counts as finished has its file.
 
     Raises:
         UnwritableFolder: The folder cannot be written.
@@ -53,6 +64,9 @@ def add(run: Run, result: Result) -> Result:
     if before is None:
         for folder in run.logs.glob("seed*"):  # of another key; of this one, jobs may be going on
             shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(run.model_folder, ignore_errors=True)
+    for seed, model in models.items():
+        write(model, run.model_folder, seed)
     whole = result if before is None else merged(before, result)
     for seed in result.seeds:
         shutil.rmtree(run.logs / f"seed{seed}", ignore_errors=True)

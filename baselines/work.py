@@ -16,6 +16,7 @@ from typing import Any
 
 from baselines.keys import key
 from baselines.logs import CurveLog, live
+from baselines.models import Model, model_of
 from baselines.plan import Run
 from neurotasks import Budget, ControlTask, load
 from neurotasks.agent import Agent, Learner, Log
@@ -24,6 +25,7 @@ from neurotasks.errors import NeurotasksError
 from neurotasks.evaluate import evaluate
 from neurotasks.meter import meter
 from neurotasks.results import Result, StageResult, hardware, versions
+from neurotasks.task import Task
 
 __all__ = ["Done", "work"]
 
@@ -35,10 +37,12 @@ class Done:
     Attributes:
         result: What was measured of the seeds that learned.
         failures: Why each of the others failed.
+        models: The trained agents by seed, where they are wanted.
     """
 
     result: Result
     failures: Mapping[int, str] = field(default_factory=dict)
+    models: Mapping[int, Model] = field(default_factory=dict)
 
 
 def work(run: Run, *, here: bool = False) -> Done:
@@ -78,7 +82,12 @@ def work(run: Run, *, here: bool = False) -> Done:
         commit=_commit(),
         curves=_curves(log, run.seeds, tuple(agents)),
     )
-    return Done(result, failures)
+    return Done(result, failures, _models(agents, task) if run.models else {})
+
+
+def _models(agents: Mapping[int, Agent], task: Task) -> dict[int, Model]:
+    """Return the agents as files, by seed."""
+    return {seed: model_of(agent, task, seed) for seed, agent in agents.items()}
 
 
 def _measure(
