@@ -1,8 +1,8 @@
 """What may be said of scores: pure functions from arrays to numbers.
 
-Runs are the unit of every interval. The scores of an agent on a suite are one array of runs for each
-task; arrays may differ in length, and every task counts the same. Resampling draws from a generator
-of its own, so that the same scores give the same interval.
+Runs are the unit of every interval. The scores of an agent on a suite are one array of runs for
+each task; arrays may differ in length, and every task counts the same. Resampling draws from a
+generator of its own, so that the same scores give the same interval.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def iqm_interval(
 
     The standard error is that of the bootstrap stratified by task, times sqrt(n / (n - 1)) for n
     runs a task, times Student's t with the runs' degrees of freedom: with five runs it covers the
-    truth in 94 to 95 % of cases, where the bootstrap's percentiles cover it in 91 %. One run on some
-    task has no spread, so the ends are then the mean.
+    truth in 94 to 95 % of cases, where the bootstrap's percentiles cover it in 91 %. One run on
+    some task has no spread, so the ends are then the mean.
 
     Args:
         tasks: The scores of the runs on each task.

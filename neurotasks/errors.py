@@ -14,6 +14,7 @@
     │   ├── MissingData      a recorded data set is not in the cache
     │   └── CorruptData      a file is not the one that was published
     ├── CorruptResult        a result file that cannot be read
+    ├── CorruptSubmission    a submission that no board can take
     ├── NoResults            a folder without a single result
     └── UnwritableFolder     a folder that cannot be written
 
@@ -26,6 +27,7 @@ __all__ = [
     "CardError",
     "CorruptData",
     "CorruptResult",
+    "CorruptSubmission",
     "DataError",
     "DuplicateTask",
     "InvalidAction",
@@ -107,6 +109,10 @@ class CorruptData(DataError, ValueError):
 
 class CorruptResult(NeurotasksError, ValueError):
     """A result file that cannot be read."""
+
+
+class CorruptSubmission(NeurotasksError, ValueError):
+    """A submission that no board can take."""
 
 
 class NoResults(NeurotasksError, FileNotFoundError):
