@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agents.devices import one_thread
-from agents.onnx_agent import RUNTIME_ERRORS, ExportError, OnnxAgent, session
+from neurotasks.onnx_agent import RUNTIME_ERRORS, ExportError, OnnxAgent, session
 from agents.onnx_loop import NOW, loop
 from agents.training import TorchAgent
 from neurotasks.arrays import Array

@@ -265,7 +265,7 @@ def test_threads_are_given_back():
     ("library", "module", "extra"),
     [
         ("torch", "agents.networks", "torch"),
-        ("onnxruntime", "agents.onnx_agent", "torch"),
+        ("onnxruntime", "neurotasks.onnx_agent", "torch"),
         ("sklearn", "agents.linear", "digits"),
     ],
 )

@@ -24,7 +24,7 @@ def runs(out, agent, seeds=2, task=TASK):
 
 
 def test_a_kept_graph_scores_what_its_agent_scored(tmp_path):
-    from agents.onnx_agent import OnnxAgent  # noqa: PLC0415
+    from neurotasks.onnx_agent import OnnxAgent  # noqa: PLC0415
 
     (run,) = runs(tmp_path, "mlp")
     (outcome,) = run_all([run], Local(1))

@@ -57,7 +57,7 @@ class OnnxAgent:
         if "observation" not in inputs or "action" not in outputs:
             raise ExportError(
                 f"{path} maps {', '.join(inputs)} to {', '.join(outputs)}; an agent maps "
-                "'observation' to 'action': write it with agents.onnx.export"
+                "'observation' to 'action': write it as agents.onnx.export does"
             )
         shape = inputs.get("state")
         self.memory: tuple[int, int] | None = None
