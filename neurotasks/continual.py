@@ -135,7 +135,7 @@ def _groups(
     return np.array([world.mean() for world in worlds]), np.array(errors)
 
 
-def _result(task: StreamTask | ControlTask[Any], told: _Told, seeds: Sequence[int]) -> StageResult:
+def _result(task: StreamTask | ControlTask[Any], told: _Told) -> StageResult:
     """Return what the matrices of all seeds say."""
     matrices = [np.stack(run.rows) for run in told.seeds]
     raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
