@@ -17,13 +17,13 @@ from neurotasks.accuracy_matrix import (
     incremental,
 )
 from neurotasks.agent import Agent, Budget, Holder, Learner, Log
-from neurotasks.evaluate import batch_metric, evaluate, trial_metric
+from neurotasks.evaluate import trial_metric
 from neurotasks.meter import Cost, meter
 from neurotasks.results import StageResult
 from neurotasks.scores import score
 from neurotasks.task import ControlTask, StreamTask, Task
 
-__all__ = ["evaluate_stream", "is_stream"]
+__all__ = ["by_group", "evaluate_stream", "is_stream"]
 
 _PRECISION = 6  # digits of an accuracy that are kept
 
@@ -59,18 +59,18 @@ def evaluate_stream(
         "held_bytes" beside the network.
     """
     part = Budget(budget.name, budget.samples // task.experiences)
-    told = _Told([_Seed(_groups(task, task.trivial(), seed)) for seed in seeds])
+    told = _Told([_Seed(*_groups(task, task.trivial(), seed)) for seed in seeds])
     agents: Sequence[Agent] = ()
     for experience in task.stream():
         with meter() as cost:
             agents = learner.learn(experience, seeds=seeds, budget=part, log=log)
         told.add(cost, learner.held() if isinstance(learner, Holder) else None)
         for run, agent, seed in zip(told.seeds, agents, seeds, strict=True):
-            run.rows.append(_groups(task, agent, seed))
-    others = [stage for stage in task.card.evaluated if stage != "test"]
-    stages = {"test": _result(task, told, seeds)}
-    if others:
-        stages |= evaluate(task, agents, seeds=seeds, stages=others)
+            row, run.errors = _groups(task, agent, seed)
+            run.rows.append(row)
+    stages = {"test": _result(task, told)}
+    for stage in task.card.evaluated[1:]:
+        stages[stage] = _other(task, agents, seeds, stage)
     return agents, stages
 
 
@@ -79,6 +79,7 @@ class _Seed:
     """What was measured of one seed."""
 
     untrained: NDArray[np.float64]
+    errors: NDArray[np.float64]  # of the last row
     rows: list[NDArray[np.float64]] = field(default_factory=list)
     costs: dict[str, list[float]] = field(default_factory=dict)
 
@@ -104,18 +105,37 @@ class _Told:
                 run.costs.setdefault(name, []).append(value)
 
 
-def _groups(task: StreamTask | ControlTask[Any], agent: Agent, seed: int) -> NDArray[np.float64]:
-    """Return the mean raw metric in each group of the test set, or in each kind of world."""
-    if isinstance(task, ControlTask):
-        trials = task.card.stage("test").trials // task.experiences
-        worlds = [trial_metric(w, agent, seed=seed, trials=trials) for w in task.stream()]
-        return np.array([world.mean() for world in worlds])
-    batch = task.test(seed)
-    group = np.asarray(batch.trials["group"])
-    return np.bincount(group, batch_metric(task, agent, batch)) / np.bincount(group)
+def by_group(
+    task: StreamTask, values: NDArray[np.float64], seed: int, stage: str = "test"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean raw metric in each group of the test set, and its standard errors, (G,).
+
+    Args:
+        task: The stream.
+        values: The raw metric of each trial.
+        seed: The seed of the trials.
+        stage: The stage.
+    """
+    group = np.asarray(task.test(seed, stage).trials["group"])
+    sizes = np.bincount(group)
+    means = np.bincount(group, values) / sizes
+    spread = np.bincount(group, values**2) / sizes - means**2
+    return means, np.sqrt(np.maximum(spread, 0.0) / sizes)
 
 
-def _result(task: StreamTask | ControlTask[Any], told: _Told, seeds: Sequence[int]) -> StageResult:
+def _groups(
+    task: StreamTask | ControlTask[Any], agent: Agent, seed: int, stage: str = "test"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean raw metric in each group or kind of world, and its standard errors."""
+    if isinstance(task, StreamTask):
+        return by_group(task, trial_metric(task, agent, seed=seed, stage=stage), seed, stage)
+    trials = task.card.stage(stage).trials // task.experiences
+    worlds = [trial_metric(w, agent, seed=seed, stage=stage, trials=trials) for w in task.stream()]
+    errors = [world.std() / np.sqrt(trials) for world in worlds]
+    return np.array([world.mean() for world in worlds]), np.array(errors)
+
+
+def _result(task: StreamTask | ControlTask[Any], told: _Told) -> StageResult:
     """Return what the matrices of all seeds say."""
     matrices = [np.stack(run.rows) for run in told.seeds]
     raw = tuple(float(matrix[-1].mean()) for matrix in matrices)
@@ -132,22 +152,21 @@ def _result(task: StreamTask | ControlTask[Any], told: _Told, seeds: Sequence[in
         extra["average incremental accuracy"] = [incremental(matrix) for matrix in matrices]
     for name in told.seeds[0].costs:
         extra[name] = [run.costs[name] for run in told.seeds]
-    errors = _errors(task, matrices, seeds)
+    errors = tuple(_whole(run.errors) for run in told.seeds)
     anchors = task.card.stage("test")
     return StageResult(raw, tuple(score(value, anchors) for value in raw), extra, errors)
 
 
-def _errors(
-    task: StreamTask | ControlTask[Any],
-    matrices: Sequence[NDArray[np.float64]],
-    seeds: Sequence[int],
-) -> tuple[float, ...]:
-    """Return the standard errors of the final accuracies over the test trials of each seed.
+def _other(
+    task: StreamTask | ControlTask[Any], agents: Sequence[Agent], seeds: Sequence[int], stage: str
+) -> StageResult:
+    """Return what the last agents earn in another stage."""
+    found = [_groups(task, agent, s, stage) for agent, s in zip(agents, seeds, strict=True)]
+    raw = tuple(float(means.mean()) for means, _ in found)
+    scores = tuple(score(value, task.card.stage(stage)) for value in raw)
+    return StageResult(raw, scores, {}, tuple(_whole(errors) for _, errors in found))
 
-    Of returns it is not known: each seed has its own episodes, whose chance its spread covers.
-    """
-    if isinstance(task, ControlTask):
-        return ()
-    sizes = [np.bincount(np.asarray(task.test(seed).trials["group"])) for seed in seeds]
-    last = [(matrix[-1], size) for matrix, size in zip(matrices, sizes, strict=True)]
-    return tuple(float(np.sqrt((p * (1 - p) / n).sum()) / len(p)) for p, n in last)
+
+def _whole(errors: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean over groups."""
+    return float(np.sqrt((errors**2).sum()) / len(errors))

@@ -22,7 +22,7 @@ from neurotasks.scores import score
 from neurotasks.task import Batch, ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["batch_metric", "evaluate", "trial_metric"]
+__all__ = ["evaluate", "trial_metric"]
 
 _CHUNK_BYTES = 64 << 20
 _CHECKED = 4  # trials on which causality is checked
@@ -109,14 +109,14 @@ def trial_metric(
     if isinstance(task, ControlTask):
         return _play(task, agent, seed, stage, number)
     if isinstance(task, StreamTask):
-        return batch_metric(task, agent, task.test(seed, stage)[:number])
+        return _batch_metric(task, agent, task.test(seed, stage)[:number])
     parts = []
     for start, end in _chunks(task, number):
         parts.append(_answer(task, agent, task.sample(range(start, end), seed, stage)))
     return np.concatenate(parts)
 
 
-def batch_metric(task: TrialTask | StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
+def _batch_metric(task: StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
     """Return the raw metric of each trial of a batch, which is answered in parts."""
     parts = [_answer(task, agent, batch[a:b]) for a, b in _chunks(task, len(batch))]
     return np.concatenate(parts)
