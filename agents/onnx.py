@@ -30,11 +30,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agents.devices import one_thread
-from neurotasks.onnx_agent import RUNTIME_ERRORS, ExportError, OnnxAgent, session
 from agents.onnx_loop import NOW, loop
 from agents.training import TorchAgent
 from neurotasks.arrays import Array
 from neurotasks.errors import MissingExtra
+from neurotasks.onnx_agent import RUNTIME_ERRORS, ExportError, OnnxAgent, session
 from neurotasks.results import write_atomically
 from neurotasks.rng import Draw
 from neurotasks.task import ControlTask, Task

@@ -22,7 +22,7 @@ from neurotasks.scores import score
 from neurotasks.task import Batch, ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["evaluate", "trial_metric"]
+__all__ = ["answered_metric", "evaluate", "trial_metric"]
 
 _CHUNK_BYTES = 64 << 20
 _CHECKED = 4  # trials on which causality is checked
@@ -116,6 +116,27 @@ def trial_metric(
     return np.concatenate(parts)
 
 
+def answered_metric(
+    task: TrialTask | StreamTask, answer: Array, *, seed: int, stage: str = "test"
+) -> NDArray[np.float64]:
+    """Return the raw metric of each trial of answers that were given before.
+
+    Args:
+        task: The task.
+        answer: To the trials of a seed, (B, T, *action).
+        seed: The seed.
+        stage: The stage.
+
+    Raises:
+        InvalidAction: The answers are of the wrong shape or type, or not finite.
+    """
+    if isinstance(task, StreamTask):
+        batch = task.test(seed, stage)
+    else:
+        batch = task.sample(task.card.stage(stage).trials, seed, stage)
+    return _valued(task, check_action(task.action_space, answer, tuple(batch.mask.shape)), batch)
+
+
 def _batch_metric(task: StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
     """Return the raw metric of each trial of a batch, which is answered in parts."""
     parts = [_answer(task, agent, batch[a:b]) for a, b in _chunks(task, len(batch))]
@@ -135,6 +156,10 @@ def _answer(task: TrialTask | StreamTask, agent: Agent, batch: Batch) -> NDArray
     answer = check_action(task.action_space, action, shape)
     if shape[1] > 1:
         _check_causal(agent, batch.x[:_CHECKED], answer[:_CHECKED])
+    return _valued(task, answer, batch)
+
+
+def _valued(task: TrialTask | StreamTask, answer: Array, batch: Batch) -> NDArray[np.float64]:
     values = task.card.metric.values
     if values is None:
         raise TypeError(f"{task.card.id} is a trial task, so its metric needs `values`")

@@ -1,7 +1,7 @@
-"""What runs in the sandbox: the task, its seeds, and the answers of what was handed in.
+"""What runs in a board's sandbox: the task, its seeds, and the answers of what was handed in.
 
-It gets `{"kind", "task", "files", "seeds", "stages", "private"}` and answers, for each stage, the
-raw metric of each seed, its standard error, and the raw metric of each trial.
+It gets `{"kind", "task", "files", "architecture", "seeds", "stages", "private"}` and answers, for
+each stage, the raw metric of each seed, its standard error, and the raw metric of each trial.
 """
 
 from __future__ import annotations
@@ -9,27 +9,39 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotasks import load
 from neurotasks.agent import Agent
 from neurotasks.continual import by_group, is_stream
 from neurotasks.evaluate import answered_metric, trial_metric
+from neurotasks.registry import load
 from neurotasks.task import ControlTask, Task
 
-__all__ = ["answer", "main"]
+__all__ = ["Request", "answer", "main", "serve"]
+
+
+Request: TypeAlias = Mapping[str, Any]
 
 
 def main() -> None:
-    """Read the request, score, and write the answer; an error is an answer too."""
+    """Score ONNX files or predictions."""
+    serve(_graphs)
+
+
+def serve(agents: Callable[[Request], Sequence[Agent]]) -> None:
+    """Read the request, score, and write the answer; an error is an answer too.
+
+    Args:
+        agents: Makes the agents of a request, one for each seed.
+    """
     request = json.loads(sys.stdin.buffer.read())
     try:
-        told = answer(request)
+        told = answer(request, agents)
     except MemoryError:
         told = {"error": "the memory that a submission may use is not enough"}
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here is the submission's own
@@ -37,48 +49,40 @@ def main() -> None:
     sys.stdout.write(json.dumps(told))
 
 
-def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer(request: Request, agents: Callable[[Request], Sequence[Agent]]) -> dict[str, Any]:
     """Return what was measured, by stage."""
     task, seeds = load(request["task"]), request["seeds"]
-    files = [Path(name) for name in request["files"]]
+    recorded = request["kind"] == "predictions"
+    made = () if recorded else agents(request)
     stages: dict[str, Any] = {}
     for stage in request["stages"]:
         drawn = request["private"] if stage == "private" else seeds
-        values = _values(request["kind"], task, files, (seeds, drawn), stage)
+        if recorded:
+            values = _recorded(task, Path(request["files"][0]), seeds, stage)
+        else:
+            pairs = zip(made, drawn, strict=True)
+            values = [trial_metric(task, agent, seed=s, stage=stage) for agent, s in pairs]
         stages[stage] = _told(task, values, drawn, stage)
     return {"stages": stages}
 
 
-def _values(
-    kind: str,
-    task: Task,
-    files: Sequence[Path],
-    seeds: tuple[Sequence[int], Sequence[int]],
-    stage: str,
-) -> list[NDArray[np.float64]]:
-    """Return the raw metric of each trial of each seed."""
-    own, drawn = seeds
-    if kind == "predictions":
-        return [_recorded(task, files[0], seed, stage) for seed in own]
-    agents = _agents(files)
-    return [
-        trial_metric(task, agent, seed=seed, stage=stage)
-        for agent, seed in zip(agents, drawn, strict=True)
-    ]
-
-
-def _agents(files: Sequence[Path]) -> list[Agent]:
+def _graphs(request: Request) -> list[Agent]:
     from neurotasks.onnx_agent import OnnxAgent  # noqa: PLC0415 - predictions need no runtime
 
-    return [OnnxAgent(path) for path in files]
+    return [OnnxAgent(Path(name)) for name in request["files"]]
 
 
-def _recorded(task: Task, path: Path, seed: int, stage: str) -> NDArray[np.float64]:
+def _recorded(
+    task: Task, path: Path, seeds: Sequence[int], stage: str
+) -> list[NDArray[np.float64]]:
     """Return the raw metric of answers that were written down."""
     if isinstance(task, ControlTask):
         raise TypeError(f"{task.card.id} is a control task; predictions answer trials")
     with np.load(path, allow_pickle=False) as arrays:
-        return answered_metric(task, arrays[f"{stage}.{seed}"], seed=seed, stage=stage)
+        return [
+            answered_metric(task, arrays[f"{stage}.{seed}"], seed=seed, stage=stage)
+            for seed in seeds
+        ]
 
 
 def _told(

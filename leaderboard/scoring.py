@@ -1,0 +1,112 @@
+"""Scoring: what a submission earns when its agents answer in the sandbox."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaderboard.sandbox import Limits, Outcome, run
+from neurotasks import load
+from neurotasks.results import StageResult
+from neurotasks.scores import score as score_of
+from neurotasks.submission.manifest import Manifest, file_names
+
+__all__ = ["Scored", "private_seeds", "score"]
+
+_MODULES = {
+    "onnx": "neurotasks.submission.child",
+    "predictions": "neurotasks.submission.child",
+    "weights": "agents.child",  # by name alone: the board imports no learner's library
+}
+_TORCH = Limits(memory=12 << 30)  # torch maps far more than it uses
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a submission.
+
+    Attributes:
+        stages: What was measured, by stage; empty where scoring failed.
+        items: The raw metric of each trial of each seed, (S, B) float32, by stage.
+        reason: Why scoring failed, in one line; empty where it did not.
+        cpu_seconds: Processor time of the child.
+        wall_seconds: How long it took.
+    """
+
+    stages: Mapping[str, StageResult] = field(default_factory=dict)
+    items: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    reason: str = ""
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+
+def private_seeds(secret: str, task: str, seeds: Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds of the private stage: nobody who lacks the secret can tell them.
+
+    Args:
+        secret: The board's secret.
+        task: Id of the task: tasks share no private seed.
+        seeds: The seeds of the runs; each has a private seed of its own.
+    """
+    digests = (hashlib.sha256(f"{secret}\0{task}\0{seed}".encode()) for seed in seeds)
+    return tuple(int.from_bytes(digest.digest()[:7], "big") for digest in digests)
+
+
+def score(
+    folder: Path, manifest: Manifest, secret: str | None = None, limits: Limits | None = None
+) -> Scored:
+    """Score a submission that was inspected before.
+
+    Args:
+        folder: Where its files are.
+        manifest: What it says of itself.
+        secret: The board's secret; without it there is no private stage, nor for predictions and
+            for tasks whose data are fixed and public.
+        limits: What the child may use.
+    """
+    task = load(manifest.task)
+    hidden = secret is not None and manifest.format != "predictions"
+    stages = [*task.card.evaluated]
+    if hidden and task.card.data == "generated":
+        stages.append("private")
+    request = {
+        "kind": manifest.format,
+        "task": manifest.task,
+        "files": [
+            str((folder / name).resolve()) for name in file_names(manifest.format, manifest.seeds)
+        ],
+        "architecture": dict(manifest.architecture),
+        "seeds": list(manifest.seeds),
+        "stages": stages,
+        "private": list(private_seeds(secret or "", manifest.task, manifest.seeds)),
+    }
+    allowed = limits or (_TORCH if manifest.format == "weights" else Limits())
+    return _scored(run(_MODULES[manifest.format], request, allowed), manifest, stages)
+
+
+def _scored(outcome: Outcome, manifest: Manifest, stages: Sequence[str]) -> Scored:
+    """Return what the child measured; it is believed only where it holds what was asked for."""
+    costs = (outcome.cpu_seconds, outcome.wall_seconds)
+    if outcome.answer is None:
+        return Scored({}, {}, f"scoring {outcome.reason}", *costs)
+    card, runs = load(manifest.task).card, len(manifest.seeds)
+    found, items = {}, {}
+    for stage in stages:
+        told: Mapping[str, Any] = outcome.answer["stages"][stage]
+        raw, error = tuple(told["raw"]), tuple(told["error"])
+        if len(raw) != runs or not all(math.isfinite(value) for value in raw):
+            fault = f"stage {stage!r} has no finite raw metric of each seed"
+            return Scored({}, {}, fault, *costs)
+        anchors = card.stage(stage)
+        found[stage] = StageResult(raw, tuple(score_of(v, anchors) for v in raw), {}, error)
+        packed = np.frombuffer(base64.b64decode(told["items"]), dtype=np.float32)
+        items[stage] = packed.reshape(runs, -1)
+    return Scored(found, items, "", *costs)
