@@ -98,7 +98,7 @@ def _task_problems(manifest: Manifest, task: Task) -> Iterator[Problem]:
     if manifest.card != task.card.hash:
         yield Problem(
             NAME,
-            f"it was earned under card {manifest.card}, and {task.card.id} has {task.card.hash} now",
+            f"it was earned under card {manifest.card}; {task.card.id} now has {task.card.hash}",
             "run the agent again with this version of the suite",
         )
     if manifest.format == "predictions" and isinstance(task, ControlTask):
