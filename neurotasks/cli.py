@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ from typing import Any
 from neurotasks import sources
 from neurotasks.agent import Agent, seeded
 from neurotasks.card import TaskCard
-from neurotasks.errors import NeurotasksError
+from neurotasks.errors import CorruptSubmission, NeurotasksError
 from neurotasks.evaluate import evaluate
 from neurotasks.registry import find, load, task_class
 from neurotasks.scores import interval
 from neurotasks.task import Task
 
 __all__ = ["main"]
+
+_UNDONE = ("queued", "running")  # states of a submission
+_PAUSE = 0.5  # seconds between two questions how it does
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +59,35 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--stage", help="one stage alone; by default all public ones")
     evaluation.set_defaults(run=_evaluate)
     _add_data_commands(commands.add_parser("data", help="manage recorded data"))
+    _add_submission_commands(commands)
     return parser
+
+
+def _add_submission_commands(commands: Any) -> None:
+    packing = commands.add_parser("pack", help="make a submission of a run that kept its agents")
+    packing.add_argument("result", type=Path, metavar="RUN", help="the file of its result")
+    packing.add_argument("--out", type=Path, required=True, help="folder to write")
+    packing.add_argument("--name", default="", help="of the agent on the board")
+    packing.add_argument("--description", default="", help="what is new, in words")
+    packing.add_argument("--link", default="", help="address of a paper or of code")
+    packing.add_argument(
+        "--external-data", action="store_true", help="it learned from more than the task's trials"
+    )
+    packing.add_argument(
+        "--tuning-trials", type=int, default=0, help="configurations that were tried before"
+    )
+    packing.set_defaults(run=_pack)
+    checking = commands.add_parser("check", help="say all that is wrong with a submission")
+    checking.add_argument("folder", type=Path)
+    checking.set_defaults(run=_check)
+    handing = commands.add_parser("submit", help="hand a submission in to a board")
+    handing.add_argument("folder", type=Path)
+    handing.add_argument("--to", required=True, help="address of a board, or a folder")
+    handing.add_argument(
+        "--token", default=os.environ.get("NEUROTASKS_TOKEN", ""), help="or NEUROTASKS_TOKEN"
+    )
+    handing.add_argument("--wait", action="store_true", help="until it is scored")
+    handing.set_defaults(run=_submit)
 
 
 def _add_data_commands(parser: argparse.ArgumentParser) -> None:
@@ -147,3 +180,41 @@ def _data_add(options: argparse.Namespace) -> None:
             print(f"{source.name}: {error}")
             continue
         print(f"{source.name}: added {', '.join(added)}")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from neurotasks.submission.pack import Words, pack_run  # noqa: PLC0415 - the others do without
+
+    words = Words(
+        agent=options.name,
+        description=options.description,
+        link=options.link,
+        external_data=options.external_data,
+        tuning_trials=options.tuning_trials,
+    )
+    manifest = pack_run(options.result, options.out, words)
+    runs = f"{len(manifest.seeds)} seeds" if len(manifest.seeds) > 1 else "1 seed"
+    print(f"{options.out}: {manifest.agent} on {manifest.task}, {manifest.format}, {runs}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from neurotasks.submission.check import problems  # noqa: PLC0415
+
+    found = problems(options.folder)
+    for problem in found:
+        print(problem)
+    if found:
+        raise CorruptSubmission(f"{options.folder} has {len(found)} problems: no board takes it")
+    print(f"{options.folder}: nothing is wrong")
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from neurotasks.submission.client import status, submit  # noqa: PLC0415
+
+    told = submit(options.folder, options.to, options.token)
+    print(f"handed in: {told.get('url') or told.get('file')} ({told['state']})")
+    while options.wait and told["state"] in _UNDONE and "id" in told:
+        time.sleep(_PAUSE)
+        told = status(options.to, told["id"], options.token)
+    if options.wait:
+        print(" ".join(str(told[name]) for name in ("state", "reason") if told.get(name)))
