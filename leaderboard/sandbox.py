@@ -2,8 +2,9 @@
 
 The child is an isolated Python with an empty environment in an empty folder of its own. Its address
 space, processor time, file sizes and descriptors are limited by the system, its wall clock and the
-size of its answer by its parent. Where the parent is root, the child is another user without a
-network. It gets a request as JSON on its standard input and answers in JSON on its output.
+size of its answer by its parent, with which it dies. It has no network where the system can take it
+away, and where the parent is root, the child is another user. It gets a request as JSON on its
+standard input and answers in JSON on its output.
 
 Limits bound what a mistake or an attack may use; they are no proof against a fault of the runtime
 itself, so a public board runs its workers in a container of their own besides.
@@ -11,32 +12,43 @@ itself, so a public board runs its workers in a container of their own besides.
 
 from __future__ import annotations
 
-import ctypes
 import json
+import logging
 import os
-import resource
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from neurotasks.sources import cache_dir
+from neurotasks.submission.strict import loads, shown
+
 __all__ = ["Limits", "Outcome", "run"]
 
+_log = logging.getLogger(__name__)
+
 _ROOT = Path(__file__).resolve().parent.parent  # of the checkout, whose modules the child imports
-_START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; main()"
+_START = """
+import sys
+sys.path.insert(0, {root!r})
+from leaderboard.jail import enter
+enter(**{bounds!r})
+from {module} import main
+main()
+"""
 _NOBODY = 65_534
-_NEW_NETWORK = 0x4000_0000  # CLONE_NEWNET
 _GIB = 1 << 30
 _ERRORS = 4096  # bytes of the child's standard error that are kept
 _BLOCK = 1 << 16
+_REASON = 1000  # letters of it
 _PATIENCE = 0.2  # seconds between two looks at the clock
 _ENDED = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
@@ -109,63 +121,51 @@ def run(module: str, request: Mapping[str, Any], limits: Limits) -> Outcome:
 
 
 def _start(module: str, folder: str, limits: Limits) -> subprocess.Popen[bytes]:
-    code = _START.format(root=str(_ROOT), module=module)
+    data = str(cache_dir())  # recorded data, on which the child scores
+    bounds = {
+        "parent": os.getpid(),
+        "user": _other_user(data),
+        "memory": limits.memory,
+        "cpu_seconds": limits.cpu_seconds,
+        "descriptors": limits.descriptors,
+    }
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    words = {"HOME": folder, "LANG": "C.UTF-8", "NEUROTASKS_DATA": data}
+    code = _START.format(root=str(_ROOT), bounds=bounds, module=module)
     return subprocess.Popen(  # noqa: S603 - fixed words, no shell
         [sys.executable, "-I", "-B", "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env=dict.fromkeys(threads, "1") | {"HOME": folder, "LANG": "C.UTF-8"} | _data(),
+        env=dict.fromkeys(threads, "1") | words,
         start_new_session=True,
-        preexec_fn=_preparation(limits),  # noqa: PLW1509 - limits hold from the first instruction
-        **_other_user(),
     )
-
-
-def _data() -> dict[str, str]:
-    """Return where the recorded data are: the child scores on them, and may read them."""
-    from neurotasks.sources import cache_dir  # noqa: PLC0415 - not every board has recorded data
-
-    return {"NEUROTASKS_DATA": str(cache_dir())}
-
-
-def _preparation(limits: Limits) -> Callable[[], None]:
-    """Return what the child does to itself before it runs anything."""
-    bounds = (
-        (resource.RLIMIT_AS, limits.memory),
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, limits.descriptors),
-        (resource.RLIMIT_CORE, 0),
-    )
-    libc = ctypes.CDLL(None) if os.geteuid() == 0 else None
-
-    def prepare() -> None:
-        if libc is not None:
-            libc.unshare(_NEW_NETWORK)  # fails where the system forbids it: then there is one
-        for kind, bound in bounds:
-            resource.setrlimit(kind, (bound, bound))
-
-    return prepare
 
 
 @cache
-def _other_user() -> dict[str, Any]:
-    """Return the words that make the child another user, where that user can run Python."""
+def _other_user(data: str) -> int:
+    """Return the number of another user who can run Python here and read the data, or 0."""
     if os.geteuid() != 0:
-        return {}
-    words: dict[str, Any] = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}
-    code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); import neurotasks"
+        return 0
+    code = f"import os, sys; sys.path.insert(0, {str(_ROOT)!r}); import neurotasks"
+    if Path(data).is_dir():
+        code += f"; os.listdir({data!r})"
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words, no shell
+        subprocess.run(  # noqa: S603 - fixed words, no shell
             [sys.executable, "-I", "-B", "-c", code], cwd="/", env={}, capture_output=True,
-            check=False, timeout=60, **words,
+            check=True, timeout=60, user=_NOBODY, group=_NOBODY, extra_groups=(),
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return words if done.returncode == 0 else {}
+        _log.warning(
+            "submissions are scored by root: no other user can run %s and read %s and %s; make "
+            "them readable, or set NEUROTASKS_DATA to a folder that is",
+            sys.executable,
+            _ROOT,
+            data,
+        )
+        return 0
+    return _NOBODY
 
 
 class _Talk:
@@ -200,7 +200,7 @@ class _Talk:
                         ready.unregister(key.fileobj)
                         key.fileobj.close()  # type: ignore[union-attr]
                 if len(self.told) > self.limits.answer:
-                    return f"answered more than {self.limits.answer} bytes"
+                    return f"answered more than {self.limits.answer:,} bytes"
                 if time.monotonic() > self.deadline:
                     return self._late
         while os.waitid(os.P_PID, self.child.pid, _ENDED) is None:  # its pipes are closed already
@@ -236,23 +236,23 @@ def _fault(code: int, said: bytearray, limits: Limits) -> str:
     """Return why a child failed by its exit code, or nothing."""
     if code == 0:
         return ""
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+    if code == -signal.SIGXCPU:
         return f"used more than {limits.cpu_seconds} s of processor time"
     words = said.decode("utf-8", "replace").strip().splitlines()
-    last = words[-1][:300] if words else "it said nothing"
+    last = shown(words[-1], _REASON) if words else "it said nothing"
     if code < 0:
-        return f"ended by signal {signal.Signals(-code).name}: {last}"
+        return f"was ended by signal {signal.Signals(-code).name}: {last}"
     return f"failed: {last}"
 
 
 def _answer(told: bytearray) -> tuple[Mapping[str, Any] | None, str]:
     """Return the answer, or why it is none."""
     try:
-        answer = json.loads(told)
-    except ValueError:
-        return None, "its answer is not JSON"
+        answer = loads(bytes(told))
+    except ValueError as error:
+        return None, f"gave an answer that is not JSON ({shown(error)})"
     if not isinstance(answer, dict):
-        return None, "its answer is not a JSON object"
+        return None, "gave an answer that is not a JSON object"
     if "error" in answer:
-        return None, " ".join(str(answer["error"]).split())[:1000]
+        return None, f"failed: {shown(answer['error'], _REASON)}"
     return answer, ""

@@ -18,14 +18,16 @@ from neurotasks import load
 from neurotasks.results import StageResult
 from neurotasks.scores import score as score_of
 from neurotasks.submission.manifest import Manifest, file_names
+from neurotasks.submission.strict import shown
 
-__all__ = ["Scored", "private_seeds", "score"]
+__all__ = ["Scored", "inspect", "private_seeds", "score"]
 
 _MODULES = {
     "onnx": "neurotasks.submission.child",
     "predictions": "neurotasks.submission.child",
     "weights": "agents.child",  # by name alone: the board imports no learner's library
 }
+_INSPECTION = Limits(memory=2 << 30, cpu_seconds=60, wall_seconds=180.0, answer=1 << 20)
 _TORCH = Limits(memory=12 << 30)  # torch maps far more than it uses
 
 
@@ -60,13 +62,27 @@ def private_seeds(secret: str, task: str, seeds: Sequence[int]) -> tuple[int, ..
     return tuple(int.from_bytes(digest.digest()[:7], "big") for digest in digests)
 
 
+def inspect(folder: Path, limits: Limits = _INSPECTION) -> tuple[str, ...]:
+    """Return what is wrong with a submission, found in the sandbox: parsers are attacked too.
+
+    Args:
+        folder: Where its files are: another user, the child, must be able to read them.
+        limits: What the child may use.
+    """
+    seen = run("neurotasks.submission.child_check", {"folder": str(folder)}, limits)
+    if seen.answer is None:
+        return (f"inspection {seen.reason}",)
+    return tuple(f"{one['where']}: {one['what']}; {one['cure']}" for one in seen.answer["problems"])
+
+
 def score(
     folder: Path, manifest: Manifest, secret: str | None = None, limits: Limits | None = None
 ) -> Scored:
     """Score a submission that was inspected before.
 
     Args:
-        folder: Where its files are.
+        folder: Where its files are: another user, the child, must be able to read them, and nobody
+            may change them.
         manifest: What it says of itself.
         secret: The board's secret; without it there is no private stage, nor for predictions and
             for tasks whose data are fixed and public.
@@ -99,14 +115,28 @@ def _scored(outcome: Outcome, manifest: Manifest, stages: Sequence[str]) -> Scor
         return Scored({}, {}, f"scoring {outcome.reason}", *costs)
     card, runs = load(manifest.task).card, len(manifest.seeds)
     found, items = {}, {}
-    for stage in stages:
-        told: Mapping[str, Any] = outcome.answer["stages"][stage]
-        raw, error = tuple(told["raw"]), tuple(told["error"])
-        if len(raw) != runs or not all(math.isfinite(value) for value in raw):
-            fault = f"stage {stage!r} has no finite raw metric of each seed"
-            return Scored({}, {}, fault, *costs)
-        anchors = card.stage(stage)
-        found[stage] = StageResult(raw, tuple(score_of(v, anchors) for v in raw), {}, error)
-        packed = np.frombuffer(base64.b64decode(told["items"]), dtype=np.float32)
-        items[stage] = packed.reshape(runs, -1)
+    try:
+        for stage in stages:
+            anchors = card.stage(stage)
+            told: Mapping[str, Any] = outcome.answer["stages"][stage]
+            raw, error = _numbers(told["raw"], runs), _numbers(told["error"], runs)
+            packed = np.frombuffer(base64.b64decode(told["items"], validate=True), dtype=np.float32)
+            items[stage] = packed.reshape(runs, anchors.trials)
+            found[stage] = StageResult(raw, tuple(score_of(v, anchors) for v in raw), {}, error)
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"scoring answered with something else than was asked for ({shown(error)})"
+        return Scored({}, {}, fault, *costs)
     return Scored(found, items, "", *costs)
+
+
+def _numbers(told: Any, runs: int) -> tuple[float, ...]:
+    """Return one number for each run.
+
+    Raises:
+        ValueError: They are others.
+    """
+    if not isinstance(told, list) or len(told) != runs:
+        raise ValueError(f"{told!r} is no list of {runs} numbers")
+    if not all(type(value) is float and math.isfinite(value) for value in told):
+        raise ValueError(f"{told!r} holds what is no finite number")
+    return tuple(told)

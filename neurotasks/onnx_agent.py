@@ -86,6 +86,12 @@ class OnnxAgent:
                 feed["state"] = state[:, start : start + rows]
                 names.append("next_state")
             action, *after = self.session.run(names, feed)
+            trials = len(feed["observation"])
+            if after and after[0].shape[1] != trials:
+                raise ExportError(
+                    f"next_state is of {after[0].shape[1]} trials, not {trials}: its axes are "
+                    "(layers, B, width)"
+                )
             actions.append(action)
             states.extend(after)
         return np.concatenate(actions), np.concatenate(states, axis=1) if states else None

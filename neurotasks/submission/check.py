@@ -5,22 +5,44 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from neurotasks.errors import CorruptSubmission, UnknownTask
 from neurotasks.registry import load
 from neurotasks.submission import arrays, onnx_graph, tensors
 from neurotasks.submission.manifest import NAME, Manifest, file_names
-from neurotasks.submission.problem import LARGEST_MANIFEST, LARGEST_SUBMISSION, Problem
+from neurotasks.submission.problem import (
+    LARGEST_FILES,
+    LARGEST_MANIFEST,
+    LARGEST_SUBMISSION,
+    Problem,
+)
+from neurotasks.submission.strict import shown
 from neurotasks.task import ControlTask, Task
 
 __all__ = ["Problem", "problems", "read_manifest", "sha256"]
 
 _BLOCK = 1 << 20
+_SHOWN = 60  # letters of a file's name
 
 
 def problems(folder: Path) -> list[Problem]:
-    """Return all that is wrong with a submission; nothing of it is run, unpickled or imported."""
+    """Return all that is wrong with a submission; nothing of it is run, unpickled or imported.
+
+    Nobody may change the folder meanwhile: a board inspects a copy of its own.
+
+    Raises:
+        MissingExtra: A library that reads its format is not installed.
+    """
+    try:
+        return _problems(folder)
+    except OSError as error:
+        what = f"it cannot be read ({error.strerror or shown(error)})"
+        return [Problem(ascii(str(folder)), what, "make its files readable")]
+
+
+def _problems(folder: Path) -> list[Problem]:
     found = list(_folder_problems(folder))
     if found:
         return found
@@ -42,14 +64,17 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         CorruptSubmission: There is none, or it is none.
+        OSError: It cannot be read.
     """
     path = folder / NAME
     if not path.is_file() or path.is_symlink():
         raise CorruptSubmission(f"there is no {NAME} in {folder}")
-    if path.stat().st_size > LARGEST_MANIFEST:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_MANIFEST + 1)
+    if len(content) > LARGEST_MANIFEST:
         raise CorruptSubmission(f"{NAME} is larger than {LARGEST_MANIFEST:,} bytes")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorruptSubmission(f"{NAME} is not UTF-8 text: {error}") from error
     return Manifest.from_json(text)
@@ -69,13 +94,18 @@ def _folder_problems(folder: Path) -> Iterator[Problem]:
     if not folder.is_dir():
         yield Problem(str(folder), "there is no such folder", "name the folder that was packed")
         return
+    paths = list(islice(folder.iterdir(), LARGEST_FILES + 1))
+    if len(paths) > LARGEST_FILES:
+        yield Problem(str(folder), f"it has more than {LARGEST_FILES:,} files", "delete the others")
+        return
     total = 0
-    for path in sorted(folder.iterdir()):
+    for path in sorted(paths):
         told = path.lstat()
+        name = ascii(path.name[:_SHOWN])
         if not stat.S_ISREG(told.st_mode):
-            yield Problem(path.name, "it is no plain file", "a submission holds plain files alone")
+            yield Problem(name, "it is no plain file", "a submission holds plain files alone")
         elif told.st_nlink > 1:
-            yield Problem(path.name, "it is a link to another file", "copy it")
+            yield Problem(name, "it is a link to another file", "copy it")
         total += told.st_size
     if total > LARGEST_SUBMISSION:
         yield Problem(str(folder), f"it has {total:,} bytes", f"{LARGEST_SUBMISSION:,} at most")
@@ -88,13 +118,15 @@ def _file_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     for name in sorted(wanted - present):
         yield Problem(name, "it is missing", "pack the submission again")
     for name in sorted(present - wanted)[:10]:
-        yield Problem(ascii(name), "it belongs to no submission", "delete it")
+        yield Problem(ascii(name[:_SHOWN]), "it belongs to no submission", "delete it")
     for name in sorted(set(manifest.files) & present):
         if sha256(folder / name) != manifest.files[name]:
             yield Problem(name, "it is not the file that was packed", "pack the submission again")
 
 
 def _task_problems(manifest: Manifest, task: Task) -> Iterator[Problem]:
+    if manifest.task != task.card.id:
+        yield Problem(NAME, f"the task {manifest.task!r} is a short name", f"name {task.card.id!r}")
     if manifest.card != task.card.hash:
         yield Problem(
             NAME,

@@ -10,6 +10,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,13 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotasks.agent import Agent
+from neurotasks.arrays import Array
 from neurotasks.continual import by_group, is_stream
+from neurotasks.errors import CorruptSubmission
 from neurotasks.evaluate import answered_metric, trial_metric
 from neurotasks.registry import load
 from neurotasks.task import ControlTask, Task
 
 __all__ = ["Request", "answer", "main", "serve"]
 
+
+_CHOSEN = 64  # trials that are answered alone
+_TOLERANCE = 1e-3
+_SAME = 0.99  # share of answers that must agree: rounding decides between equal classes
 
 Request: TypeAlias = Mapping[str, Any]
 
@@ -60,10 +67,51 @@ def answer(request: Request, agents: Callable[[Request], Sequence[Agent]]) -> di
         if recorded:
             values = _recorded(task, Path(request["files"][0]), seeds, stage)
         else:
-            pairs = zip(made, drawn, strict=True)
+            pairs = zip((_checked(task, agent, request) for agent in made), drawn, strict=True)
             values = [trial_metric(task, agent, seed=s, stage=stage) for agent, s in pairs]
         stages[stage] = _told(task, values, drawn, stage)
     return {"stages": stages}
+
+
+def _checked(task: Task, agent: Agent, request: Request) -> Agent:
+    """Return an agent whose answers to trials are checked; episodes are too many to do so."""
+    if isinstance(task, ControlTask):
+        return agent
+    return _Alone(agent, np.random.default_rng(request["private"]))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """An agent that must answer some trials as well when no others stand beside them.
+
+    Attributes:
+        agent: The agent.
+        draw: Chooses the trials; its seed is nothing that a submission knows.
+    """
+
+    agent: Agent
+    draw: np.random.Generator
+
+    def act(self, observation: Array, state: Any) -> tuple[Array, Any]:
+        """Answer a block of steps.
+
+        Raises:
+            CorruptSubmission: Answers depend on the other trials.
+        """
+        action, after = self.agent.act(observation, state)
+        if state is None and len(action) == len(observation) > _CHOSEN:
+            rows = self.draw.choice(len(observation), _CHOSEN, replace=False)
+            alone, together = self.agent.act(observation[rows], None)[0], action[rows]
+            scale = float(np.max(np.abs(together), initial=1.0))
+            if np.shape(alone) != np.shape(together) or not np.isfinite(scale):
+                return action, after  # which is no answer, and will be told so
+            same = np.isclose(alone, together, rtol=_TOLERANCE, atol=_TOLERANCE * scale)
+            if same.mean() < _SAME:
+                raise CorruptSubmission(
+                    "the agent answers trials otherwise when no others stand beside them: its "
+                    "answer to a trial may depend on that trial alone"
+                )
+        return action, after
 
 
 def _graphs(request: Request) -> list[Agent]:
@@ -98,6 +146,8 @@ def _told(
         else:
             raw.append(float(value.mean()))
             error.append(float(value.std() / np.sqrt(len(value))))
+    if not np.isfinite((raw, error)).all():
+        raise ArithmeticError(f"in stage {stage!r} the raw metrics {raw} are not all finite")
     items = np.stack(values).astype(np.float32)
     packed = base64.b64encode(items.tobytes()).decode("ascii")
     return {"raw": raw, "error": error, "items": packed, "trials": items.shape[1]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import http.client
+import re
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from neurotasks.errors import CorruptSubmission, NeurotasksError
 from neurotasks.results import write_atomically
 from neurotasks.submission.archive import pack
 from neurotasks.submission.check import problems, read_manifest, sha256
+from neurotasks.submission.strict import loads, shown
 
 __all__ = ["Refused", "status", "submit"]
 
 _TIMEOUT = 120.0  # seconds without a word from the server
 _LONGEST = 1 << 20  # bytes of an answer
 _WEB = ("http://", "https://")
+_TOKEN = re.compile(r"[!-~]{0,500}")
+_REASON = 2000  # letters of what a board says
 
 
 class Refused(NeurotasksError, RuntimeError):
@@ -58,29 +63,42 @@ def submit(folder: Path, to: str, token: str = "") -> dict[str, Any]:
         return _ask(f"{to.rstrip('/')}/api/submissions", token, headers, file)
 
 
-def status(to: str, number: str, token: str = "") -> dict[str, Any]:
+def status(to: str, number: str | int, token: str = "") -> dict[str, Any]:
     """Return what a server says of a submission.
 
     Raises:
         Refused: There is none, or the server cannot be reached.
     """
-    return _ask(f"{to.rstrip('/')}/api/submissions/{number}", token, {}, None)
+    place = urllib.parse.quote(str(number), safe="")
+    return _ask(f"{to.rstrip('/')}/api/submissions/{place}", token, {}, None)
+
+
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: the token is for the board that was named, and for no other host."""
+
+    def redirect_request(self, *_words: Any) -> None:
+        """Refuse."""
 
 
 def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
     allowed = {**headers, "Accept": "application/json"}
+    if not _TOKEN.fullmatch(token):
+        raise Refused("the token holds what no token has: copy it again, without spaces")
     if token:
         allowed["Authorization"] = f"Bearer {token}"
     if not url.startswith(_WEB):
         raise Refused(f"{url!r} is no address of a board: it begins with http:// or https://")
-    request = urllib.request.Request(url, data=body, headers=allowed)  # noqa: S310 - checked above
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            told: Any = json.loads(answer.read(_LONGEST))
+        request = urllib.request.Request(url, data=body, headers=allowed)  # noqa: S310 - checked
+        with urllib.request.build_opener(_NoRedirection).open(request, timeout=_TIMEOUT) as answer:
+            told = loads(answer.read(_LONGEST))
     except urllib.error.HTTPError as error:
-        raise Refused(f"the board refused it ({error.code}): {_reason(error)}") from error
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise Refused(f"{url} cannot be reached: {error}; is the board running?") from error
+        with error:
+            raise Refused(f"the board refused it ({error.code}): {_reason(error)}") from error
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        raise Refused(
+            f"{url} gives no answer of a board: {shown(error)}; is it running?"
+        ) from error
     if not isinstance(told, dict):
         raise Refused(f"{url} answers as no board does")
     return told
@@ -89,6 +107,6 @@ def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, 
 def _reason(error: urllib.error.HTTPError) -> str:
     """Return what the board says is wrong."""
     try:
-        return str(json.loads(error.read(_LONGEST))["error"])
-    except (ValueError, KeyError, TypeError):
-        return error.reason
+        return shown(loads(error.read(_LONGEST))["error"], _REASON)
+    except (http.client.HTTPException, OSError, ValueError, KeyError, TypeError):
+        return shown(error.reason)

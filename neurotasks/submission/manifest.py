@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 from neurotasks.errors import CorruptSubmission
+from neurotasks.submission.strict import loads, shown
 
 __all__ = ["FORMATS", "NAME", "SCHEMA", "Manifest", "file_names"]
 
@@ -34,6 +36,10 @@ _LARGEST_SEED = 2**63 - 1
 _NAME_LENGTH, _TEXT_LENGTH, _MAPPING_LENGTH = 100, 2000, 20_000  # characters
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CARD = re.compile(r"[0-9a-f]{16}")
+_LINK = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!#-&(-;=?-Z_a-z~\[\]]*)?")
+_WORD = re.compile(r"[^\W\d_]+")
+_HEAPED = re.compile(r"[\u0300-\u036f\u20d0-\u20ff]{3}")  # marks upon one letter
+_FAULTS = 20  # that a message names
 _STAGES = ("test", "shift")
 _AGES = 1e12  # no cost is larger: seconds, samples, parameters
 
@@ -105,17 +111,17 @@ class Manifest:
         """Read a record.
 
         Raises:
-            CorruptSubmission: It is not JSON, or not a manifest; the message names every fault.
+            CorruptSubmission: It is not JSON, or not a manifest; the message names its faults.
         """
         try:
-            record = json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
+            record = loads(text)
+        except ValueError as error:
             raise CorruptSubmission(f"{NAME} is not JSON: {error}") from error
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        if not isinstance(record, dict) or not _is_schema(record.get("schema")):
             raise CorruptSubmission(
                 f"{NAME} is not of schema {SCHEMA}, the one that this version reads"
             )
-        faults = list(_field_faults(record)) or list(_faults(record))
+        faults = list(islice(_field_faults(record), _FAULTS)) or list(_faults(record))
         if faults:
             raise CorruptSubmission(f"{NAME}: " + "; ".join(faults))
         record["seeds"] = tuple(record["seeds"])
@@ -133,18 +139,14 @@ def file_names(format_: str, seeds: tuple[int, ...]) -> tuple[str, ...]:
     return ("weights.safetensors",) if format_ == "weights" else ("predictions.npz",)
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not a number that JSON knows")
-
-
 def _field_faults(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield which fields are missing, unknown, or of a wrong type."""
     fields = {f.name: f for f in dataclasses.fields(Manifest)}
     for name in sorted(set(record) ^ set(fields)):
-        yield f"{name!r} is missing" if name in fields else f"{name!r} is no field"
-    for name, check in _TYPES.items():
+        yield f"{name!r} is missing" if name in fields else f"{shown(name)!r} is no field"
+    for name, (check, rule) in _TYPES.items():
         if name in record and not check(record[name]):
-            yield f"{name!r} is {_short(record[name])}, which it cannot be"
+            yield f"{name!r} is {shown(repr(record[name]))}; it must be {rule}"
 
 
 def _faults(record: Mapping[str, Any]) -> Iterator[str]:
@@ -157,11 +159,6 @@ def _faults(record: Mapping[str, Any]) -> Iterator[str]:
     for stage, raw in record["claimed"].items():
         if len(raw) != len(record["seeds"]):
             yield f"'claimed' has {len(raw)} numbers in stage {stage!r}; it needs one for each seed"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line's worth
 
 
 def _is_text(length: int, least: int = 0) -> Callable[[Any], bool]:
@@ -178,12 +175,14 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= _AGES
+    return _is_finite(value) and value >= 0
 
 
 def _is_mapping(value: Any) -> bool:
-    return isinstance(value, dict) and len(json.dumps(value)) <= _MAPPING_LENGTH
+    if not isinstance(value, dict):
+        return False
+    text = json.dumps(value, ensure_ascii=False)
+    return len(text) <= _MAPPING_LENGTH and text.isprintable()
 
 
 def _is_seeds(value: Any) -> bool:
@@ -217,8 +216,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_link(value: Any) -> bool:
-    text = _is_text(_TEXT_LENGTH)(value)
-    return text and (not value or value.startswith(("https://", "http://"))) and "\n" not in value
+    return value == "" or (_is_text(_TEXT_LENGTH)(value) and _LINK.fullmatch(value) is not None)
 
 
 def _is_architecture(value: Any) -> bool:
@@ -234,34 +232,68 @@ def _is_architecture(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return _is_text(_NAME_LENGTH, 1)(value) and "\n" not in value
+    """Return whether a text is one line that is not made to look like another one."""
+    return (
+        _is_text(_NAME_LENGTH, 1)(value)
+        and "\n" not in value
+        and value == unicodedata.normalize("NFKC", value.strip())
+        and not _HEAPED.search(unicodedata.normalize("NFD", value))
+        and all(len(_alphabets(word)) < 2 for word in _WORD.findall(value))  # noqa: PLR2004
+    )
 
 
-_TYPES: Mapping[str, Callable[[Any], bool]] = {
-    "task": _is_name,
-    "card": lambda value: isinstance(value, str) and _CARD.fullmatch(value) is not None,
-    "agent": _is_name,
-    "format": lambda value: value in FORMATS,
-    "files": _is_files,
-    "seeds": _is_seeds,
-    "architecture": _is_architecture,
-    "parameters": _is_count,
-    "samples": _is_count,
-    "flops": lambda value: type(value) is int and 0 <= value < _LARGEST_SEED,
-    "seconds": _is_amount,
-    "cpu_seconds": _is_amount,
-    "energy_kwh": _is_amount,
-    "energy_method": _is_text(_TEXT_LENGTH),
-    "hardware": _is_text(_TEXT_LENGTH),
-    "versions": lambda value: (
-        _is_mapping(value) and all(isinstance(v, str) for v in value.values())
+def _alphabets(word: str) -> set[str]:
+    """Return which of the alphabets that share the looks of their letters a word is written in."""
+    names = {unicodedata.name(letter, "").partition(" ")[0] for letter in word}
+    return names & {"LATIN", "GREEK", "CYRILLIC"}
+
+
+def _is_schema(value: Any) -> bool:
+    return type(value) is int and value == SCHEMA
+
+
+_COUNT = (_is_count, f"a whole number from 0 to {_AGES:.0e}")
+_AMOUNT = (_is_amount, f"a number from 0 to {_AGES:.0e}")
+_LINE = (_is_name, f"one line of up to {_NAME_LENGTH} letters, each word in one alphabet")
+_TEXT = (_is_text(_TEXT_LENGTH), f"text of up to {_TEXT_LENGTH} letters without control characters")
+_MAPPING = (
+    _is_mapping,
+    f"an object of up to {_MAPPING_LENGTH:,} letters without control characters",
+)
+
+_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "task": _LINE,
+    "card": (
+        lambda value: isinstance(value, str) and _CARD.fullmatch(value) is not None,
+        "16 hexadecimal digits",
     ),
-    "commit": _is_text(_NAME_LENGTH),
-    "config": _is_mapping,
-    "claimed": _is_claims,
-    "external_data": lambda value: isinstance(value, bool),
-    "tuning_trials": _is_count,
-    "description": _is_text(_TEXT_LENGTH),
-    "link": _is_link,
-    "schema": lambda value: value == SCHEMA,
+    "agent": _LINE,
+    "format": (lambda value: value in FORMATS, f"one of {', '.join(FORMATS)}"),
+    "files": (_is_files, "the SHA-256 of each file by its name"),
+    "seeds": (_is_seeds, f"up to {_SEEDS} different whole numbers from 0 to {_LARGEST_SEED}"),
+    "architecture": (_is_architecture, "name and width, or empty"),
+    "parameters": _COUNT,
+    "samples": _COUNT,
+    "flops": (
+        lambda value: type(value) is int and 0 <= value < _LARGEST_SEED,
+        f"a whole number from 0 to {_LARGEST_SEED}",
+    ),
+    "seconds": _AMOUNT,
+    "cpu_seconds": _AMOUNT,
+    "energy_kwh": _AMOUNT,
+    "energy_method": _TEXT,
+    "hardware": _TEXT,
+    "versions": (
+        lambda value: _is_mapping(value) and all(isinstance(v, str) for v in value.values()),
+        "the version of each library as text",
+    ),
+    "commit": (_is_text(_NAME_LENGTH), f"text of up to {_NAME_LENGTH} letters"),
+    "config": _MAPPING,
+    "claimed": (_is_claims, f"a list of finite numbers for each of {', '.join(_STAGES)}"),
+    "external_data": (lambda value: isinstance(value, bool), "true or false"),
+    "tuning_trials": _COUNT,
+    "description": _TEXT,
+    "link": (_is_link, "a plain address that begins with https://, or empty"),
+    "schema": (_is_schema, str(SCHEMA)),
 }
+"""What each field must be: a test, and in words."""

@@ -14,14 +14,14 @@ import numpy as np
 
 from neurotasks.agent import Agent
 from neurotasks.errors import CorruptSubmission, UnwritableFolder
-from neurotasks.meter import meter
 from neurotasks.registry import load
 from neurotasks.results import Result, hardware, read_result, versions, write_atomically
 from neurotasks.submission.check import sha256
 from neurotasks.submission.manifest import NAME, Manifest, file_names
 from neurotasks.task import ControlTask, StreamTask
+from neurotasks.worlds import check_action
 
-__all__ = ["Words", "pack_agents", "pack_run"]
+__all__ = ["Words", "pack_agents", "pack_files", "pack_run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +63,14 @@ def pack_run(run: Path, out: Path, words: Words | None = None) -> Manifest:
     if all(path.is_file() for path in graphs.values()):
         names = file_names("onnx", result.seeds)
         files = {n: graphs[seed].read_bytes() for n, seed in zip(names, result.seeds, strict=True)}
-        return _write(_of_result(result, told, "onnx"), files, out)
+        return pack_files(_of_result(result, told, "onnx"), files, out)
     if all(path.is_file() for path in answers.values()):
         arrays: dict[str, Any] = {}
         for seed, path in answers.items():
             with np.load(path, allow_pickle=False) as found:
                 arrays |= {f"{stage}.{seed}": found[stage] for stage in found}
         content = {"predictions.npz": _npz(arrays)}
-        return _write(_of_result(result, told, "predictions"), content, out)
+        return pack_files(_of_result(result, told, "predictions"), content, out)
     raise CorruptSubmission(
         f"the agents of {run} were not kept in {models}, or cannot be handed in: run it again with "
         "`python -m baselines run --models`"
@@ -97,7 +97,9 @@ def pack_agents(
         facts: Further fields of the manifest: parameters, samples, energy_kwh ...
 
     Raises:
-        CorruptSubmission: The task is a control task: its answers change what comes next.
+        CorruptSubmission: The task is a control task: its answers change what comes next. Or there
+            is not one agent for each seed.
+        InvalidAction: An agent answers in the wrong shape or type, or not finitely.
         UnwritableFolder: The folder is there, or cannot be written.
     """
     task = load(task_id)
@@ -106,49 +108,39 @@ def pack_agents(
             f"{task.card.id} is a control task, so that answers alone cannot be handed in: export "
             "the agent as an ONNX graph"
         )
+    if len(agents) != len(seeds):
+        raise CorruptSubmission(
+            f"there are {len(agents)} agents for {len(seeds)} seeds: give one for each"
+        )
     arrays = {}
-    with meter() as cost:
-        for agent, seed in zip(agents, seeds, strict=True):
-            for stage in task.card.evaluated:
-                trials = task.card.stage(stage).trials
-                batch = (
-                    task.test(seed, stage)
-                    if isinstance(task, StreamTask)
-                    else task.sample(trials, seed, stage)
-                )
-                arrays[f"{stage}.{seed}"] = np.asarray(agent.act(batch.x, None)[0])
-    manifest = Manifest(
-        **{
-            "task": task.card.id,
-            "card": task.card.hash,
-            "agent": words.agent,
-            "format": "predictions",
-            "files": {},
-            "seeds": tuple(seeds),
-            "hardware": hardware(),
-            "versions": versions(),
-            "energy_method": cost.energy_method,
-            **_said(words),
-            **(facts or {}),
-        }
-    )
-    return _write(manifest, {"predictions.npz": _npz(arrays)}, out)
-
-
-def _said(words: Words) -> dict[str, Any]:
-    return {
-        "description": words.description,
-        "link": words.link,
-        "external_data": words.external_data,
-        "tuning_trials": words.tuning_trials,
+    for agent, seed in zip(agents, seeds, strict=True):
+        for stage in task.card.evaluated:
+            trials = task.card.stage(stage).trials
+            batch = (
+                task.test(seed, stage)
+                if isinstance(task, StreamTask)
+                else task.sample(trials, seed, stage)
+            )
+            action, shape = agent.act(batch.x, None)[0], tuple(batch.mask.shape)
+            arrays[f"{stage}.{seed}"] = check_action(task.action_space, action, shape)
+    own = {
+        "task": task.card.id,
+        "card": task.card.hash,
+        "format": "predictions",
+        "files": {},
+        "seeds": tuple(seeds),
+        "hardware": hardware(),
+        "versions": versions(),
+        **vars(words),
     }
+    manifest = Manifest(**{**own, **(facts or {})})
+    return pack_files(manifest, {"predictions.npz": _npz(arrays)}, out)
 
 
 def _of_result(result: Result, words: Words, format_: str) -> Manifest:
     return Manifest(
         task=result.task,
         card=result.card,
-        agent=words.agent or result.agent,
         format=format_,
         files={},
         seeds=result.seeds,
@@ -164,7 +156,7 @@ def _of_result(result: Result, words: Words, format_: str) -> Manifest:
         commit=result.commit,
         config=dict(result.config),
         claimed={name: stage.raw for name, stage in result.stages.items()},
-        **_said(words),
+        **{**vars(words), "agent": words.agent or result.agent},
     )
 
 
@@ -174,8 +166,21 @@ def _npz(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _write(manifest: Manifest, files: Mapping[str, bytes], out: Path) -> Manifest:
-    """Write the folder whole or not at all, and return the manifest with its files' hashes."""
+def pack_files(manifest: Manifest, files: Mapping[str, bytes], out: Path) -> Manifest:
+    """Write a submission, whole or not at all.
+
+    Args:
+        manifest: What it says of itself; its `files` are filled in here.
+        files: The content of each file by its name.
+        out: The folder to write; it must not exist.
+
+    Returns:
+        The manifest as it was written.
+
+    Raises:
+        CorruptSubmission: A field of the manifest cannot be what it is.
+        UnwritableFolder: The folder is there, or cannot be written.
+    """
     if out.exists():
         raise UnwritableFolder(f"{out} is there already: name a folder that is not")
     try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LARGEST_FILE", "LARGEST_MANIFEST", "LARGEST_SUBMISSION", "Problem"]
+__all__ = ["LARGEST_FILE", "LARGEST_FILES", "LARGEST_MANIFEST", "LARGEST_SUBMISSION", "Problem"]
 
 LARGEST_MANIFEST = 1 << 20  # bytes
 LARGEST_FILE = 64 << 20  # bytes of an ONNX graph
 LARGEST_SUBMISSION = 512 << 20  # bytes of all files
+LARGEST_FILES = 1100  # how many files: more than any submission has
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurotasks.submission.problem import Problem
+from neurotasks.submission.strict import loads
 
 __all__ = ["problems"]
 
@@ -33,14 +33,16 @@ def problems(path: Path, seeds: Sequence[int]) -> Iterator[Problem]:
             return
         text = file.read(length)
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        header = loads(text)
+    except ValueError as error:
         yield Problem(path.name, f"its header is not JSON ({error})", _PACK)
         return
     if not isinstance(header, dict):
         yield Problem(path.name, "its header is not a JSON object", _PACK)
         return
-    header.pop("__metadata__", None)
+    words = header.pop("__metadata__", {})
+    if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+        yield Problem(path.name, "its metadata is no table of texts", _PACK)
     yield from _tensor_problems(path.name, header, size - _LENGTH.size - length)
     yield from _name_problems(path.name, header, seeds)
 
@@ -50,11 +52,11 @@ def _tensor_problems(name: str, header: Mapping[str, Any], room: int) -> Iterato
     spans = []
     for tensor, told in header.items():
         if not _is_tensor(told):
-            yield Problem(f"{name}, {tensor[:60]!r}", "it is described as no tensor", _PACK)
+            yield Problem(f"{name}, {tensor[:60]!a}", "it is described as no tensor", _PACK)
             return
         begin, end = told["data_offsets"]
         if end - begin != math.prod(told["shape"]) * _BYTES[told["dtype"]]:
-            yield Problem(f"{name}, {tensor[:60]!r}", "its shape and its size disagree", _PACK)
+            yield Problem(f"{name}, {tensor[:60]!a}", "its shape and its size disagree", _PACK)
             return
         spans.append((begin, end))
     ends = 0
@@ -71,6 +73,7 @@ def _is_tensor(told: Any) -> bool:
     return (
         isinstance(told, dict)
         and set(told) == {"dtype", "shape", "data_offsets"}
+        and isinstance(told["dtype"], str)
         and told["dtype"] in _BYTES
         and _is_counts(told["shape"])
         and len(told["shape"]) <= _DIMENSIONS
@@ -91,7 +94,7 @@ def _name_problems(name: str, header: Mapping[str, Any], seeds: Sequence[int]) -
         seed, _, rest = tensor.partition(".")
         if seed not in by_seed or not rest:
             cure = "tensors are named <seed>.<name>"
-            yield Problem(f"{name}, {tensor[:60]!r}", "it belongs to no seed", cure)
+            yield Problem(f"{name}, {tensor[:60]!a}", "it belongs to no seed", cure)
             return
         by_seed[seed].add(rest)
     if len({frozenset(names) for names in by_seed.values()}) > 1 or not all(by_seed.values()):
