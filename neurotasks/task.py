@@ -381,7 +381,8 @@ def rows(draw: Draw, n: int) -> Array:
     trials = (draw.first[:, None] + np.arange(draw.count)) % n
     if draw.stage in ("train", "validation"):
         strides = _coprime(n)
-        order = Draw(draw.task, draw.stage, draw.seeds).uniform("order", (2,))
+        seeds, place = np.unique(draw.seeds, return_inverse=True)
+        order = Draw(draw.task, draw.stage, seeds).uniform("order", (2,))[place]
         a = strides[(order[:, 0] * len(strides)).astype(np.int64)]
         b = (order[:, 1] * n).astype(np.int64)
         trials = (a[:, None] * trials + b[:, None]) % n
