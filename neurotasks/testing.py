@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from neurotasks.agent import Agent
+from neurotasks.agent import Agent, seeded
 from neurotasks.arrays import Array, Namespace
 from neurotasks.errors import NeurotasksError, NoIdealObserver
 from neurotasks.evaluate import trial_metric
@@ -450,7 +450,7 @@ def check_anchors(task_id: str, *, trials: int | None = None) -> None:
 def _lands(
     task: Task, agent: Agent, stage: str, anchor: float, error: float, trials: int | None
 ) -> None:
-    values = trial_metric(task, agent, seed=_SEED, stage=stage, trials=trials)
+    values = trial_metric(task, seeded(agent, _SEED), seed=_SEED, stage=stage, trials=trials)
     spread = float(values.std()) / np.sqrt(len(values)) if task.card.data == "generated" else 0.0
     allowed = _SIGMA * np.hypot(spread, error) + 1e-3 * abs(anchor)
     _require(
