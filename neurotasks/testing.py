@@ -159,7 +159,12 @@ def check_generator(task_id: str) -> None:
 
 
 def _play(task: Task, seed: int, stage: str) -> Array:
-    """Return what some worlds show under fixed actions."""
+    """Return what some worlds show under fixed actions; of a stream the last experience.
+
+    The first experience may be the same for all seeds.
+    """
+    if isinstance(task, StreamTask) and stage == "train":
+        return task.experience(task.experiences - 1, seed).x[:_TRIALS]
     if not isinstance(task, ControlTask):
         return task.sample(_TRIALS, seed, stage).x
     return _rollout(task, seed, stage, _actions(task.action_space, _STEPS))[0]
