@@ -439,9 +439,11 @@ def tell(images: Array, label: Array, told: int) -> Array:
     """
     if not told:
         return images
-    planes = np.zeros((len(images), told, *images.shape[2:]), dtype=np.uint8)
-    planes[np.arange(len(images)), label] = 255
-    return np.concatenate([images, planes], axis=1)
+    channels = images.shape[1]
+    shown = np.zeros((len(images), channels + told, *images.shape[2:]), dtype=np.uint8)
+    shown[:, :channels] = images
+    shown[np.arange(len(images)), channels + np.asarray(label)] = 255
+    return shown
 
 
 def _stream_order(task: StreamTask, seed: int, numbers: Sequence[int]) -> Batch:
