@@ -46,7 +46,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from neurotasks.agent import Agent
 from neurotasks.arrays import Array
@@ -127,6 +126,13 @@ class _ContinualObjects(VideoStream):
 def _test(task: type[_ContinualObjects], seed: int, stage: str) -> Batch:
     """Draw a test set; it is kept, because it is shown again after every batch of a stream."""
     return VideoStream.test(task(), seed, stage)
+
+
+def _summed(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of the sum of exponentials along the last axis."""
+    highest = logarithms.max(axis=-1, keepdims=True)
+    sums: NDArray[np.float64] = np.log(np.exp(logarithms - highest).sum(axis=-1))
+    return sums + highest[..., 0]
 
 
 def _film(number: int) -> NDArray[np.uint8]:
@@ -237,7 +243,7 @@ def _evidence(images: NDArray[np.uint8], contrast: float, noise: float) -> NDArr
         films = np.concatenate([_film(i * _SESSIONS + session - 1) for i in range(OBJECTS)])
         clean = _in_fog(films, contrast).reshape(len(films), -1) - np.float32(GREY)
         fits = (x @ clean.T - 0.5 * np.square(clean).sum(axis=1)) / noise**2
-        each = logsumexp(fits.reshape(len(x), OBJECTS, FRAMES).astype(np.float64), axis=-1)
+        each = _summed(fits.reshape(len(x), OBJECTS, FRAMES).astype(np.float64))
         total = np.logaddexp(total, each)
     return total
 
