@@ -28,8 +28,8 @@ from neurotasks.task import Batch, Experience
 __all__ = ["STRATEGIES", "STRENGTHS", "StreamLearner"]
 
 STRATEGIES = ("naive", "replay", "ewc", "si", "cumulative", "joint")
-STRENGTHS: Mapping[str, float] = MappingProxyType({"ewc": 300.0, "si": 0.1})
-"""Of the penalties, where none is given: about the highest at which no step of 0.03 overshoots."""
+STRENGTHS: Mapping[str, float] = MappingProxyType({"ewc": 3e4, "si": 3.0})
+"""Of the penalties, where none is given: the best on held-out trials of split digits."""
 
 
 @dataclass(kw_only=True)
@@ -88,9 +88,9 @@ class StreamLearner(StackedLearner):
         strength = STRENGTHS.get(self.strategy, 0.0) if self.strength is None else self.strength
         self._penalty = None
         if self.strategy == "ewc":
-            self._penalty = Elastic(weights, strength, self.decay)
+            self._penalty = Elastic(weights, strength, self.learning_rate, self.decay)
         elif self.strategy == "si":
-            self._penalty = Synaptic(weights, strength, self.damping)
+            self._penalty = Synaptic(weights, strength, self.learning_rate, self.damping)
         self._answering = [_headed(network, task) for network in run.stack.networks]
 
     def _teach(self, run: Run, task: Experience, trials: Sequence[Batch], samples: int) -> Tensor:

@@ -2,6 +2,9 @@
 
 All are one quadratic form, strength x importance x (weight - anchor)^2, on the weights (S, P) of a
 stack: its gradient is two operations for all layers and seeds. They differ in what is important.
+
+A weight whose penalty is so steep that a step of the learning rate would jump over the anchor is
+held as firmly as a step can hold it, and no more: so no strength makes learning diverge.
 """
 
 from __future__ import annotations
@@ -26,22 +29,25 @@ class Penalty:
     Args:
         weights: (S, P), of the stack.
         strength: Of the penalty.
+        rate: The learning rate.
 
     Attributes:
         importance: (S, P).
         anchor: (S, P).
+        stiffness: The penalty's second derivative, at most what one step can follow, (S, P).
     """
 
-    def __init__(self, weights: Tensor, strength: float) -> None:
-        self.strength = strength
+    def __init__(self, weights: Tensor, strength: float, rate: float) -> None:
+        self.strength, self.rate = strength, rate
         self.importance, self.anchor = torch.zeros_like(weights), weights.clone()
+        self.stiffness = torch.zeros_like(weights)
         self.holds = False
 
     def pull(self, stack: Stack) -> None:
         """Add the penalty's gradient to that of the stack."""
         if self.holds:
             away = stack.weights - self.anchor
-            stack.gradient.addcmul_(self.importance, away, value=2.0 * self.strength)
+            stack.gradient.addcmul_(self.stiffness, away)
 
     def follow(self, optimiser: RowSGD, rate: float) -> None:
         """Take note of a step."""
@@ -56,6 +62,12 @@ class Penalty:
             batch: How many go into one gradient.
         """
         raise NotImplementedError
+
+    def _hold(self) -> None:
+        """Hold the anchors from now on."""
+        torch.mul(self.importance, 2.0 * self.strength, out=self.stiffness)
+        self.stiffness.clamp_(max=1.0 / self.rate)
+        self.holds = True
 
     @property
     def bytes(self) -> int:
@@ -74,12 +86,15 @@ class Elastic(Penalty):
     Args:
         weights: (S, P), of the stack.
         strength: Of the penalty; `ewc_lambda` of Avalanche's `EWCPlugin`.
+        rate: The learning rate.
         decay: Part of the older importance that is kept, with the newest weights as the anchor
             (online EWC, Schwarz et al., 2018); None for the sum described above.
     """
 
-    def __init__(self, weights: Tensor, strength: float, decay: float | None = None) -> None:
-        super().__init__(weights, strength)
+    def __init__(
+        self, weights: Tensor, strength: float, rate: float, decay: float | None = None
+    ) -> None:
+        super().__init__(weights, strength, rate)
         self.decay = decay
 
     def consolidate(self, stack: Stack, pool: Pool, batch: int) -> None:
@@ -92,7 +107,7 @@ class Elastic(Penalty):
             self.importance += new
             part = new / self.importance.clamp(min=_SMALL)
             self.anchor.lerp_(stack.weights, part)
-        self.holds = True
+        self._hold()
 
 
 class Synaptic(Penalty):
@@ -105,12 +120,13 @@ class Synaptic(Penalty):
     Args:
         weights: (S, P), of the stack.
         strength: Of the penalty; `c` in the paper.
+        rate: The learning rate.
         damping: What is added to the square of a weight's change, by which its gain is divided;
             `xi` in the paper.
     """
 
-    def __init__(self, weights: Tensor, strength: float, damping: float) -> None:
-        super().__init__(weights, strength)
+    def __init__(self, weights: Tensor, strength: float, rate: float, damping: float) -> None:
+        super().__init__(weights, strength, rate)
         self.damping = damping
         self.gain, self.slope = torch.zeros_like(weights), torch.zeros_like(weights)
 
@@ -130,7 +146,7 @@ class Synaptic(Penalty):
         self.importance += self.gain.clamp_(min=0) / (away.square_() + self.damping)
         self.anchor.copy_(stack.weights)
         self.gain.zero_()
-        self.holds = True
+        self._hold()
 
 
 def fisher(stack: Stack, pool: Pool, batch: int) -> Tensor:

@@ -256,7 +256,7 @@ def test_fisher_is_that_of_avalanche():
 def test_penalties_of_ewc_are_those_of_each_experience(decay):
     task, seeds = load("ContinualDigits-v0"), [1, 2]
     one, stack, pool = taught(task, "naive", seeds)
-    penalty, anchors, importances = Elastic(stack.weights, 7.0, decay), [], []
+    penalty, anchors, importances = Elastic(stack.weights, 7.0, 1e-6, decay), [], []
     for experience in task.stream()[1:4]:
         penalty.consolidate(stack, pool, 32)
         importances.append(fisher(stack, pool, 32))
