@@ -73,7 +73,7 @@ def _box_muller(words: NDArray[np.int64]) -> NDArray[np.float32]:
     The same arithmetic as that of `Draw.normal`, in place and in pieces that stay in the cache. The
     normals lie in memory in the order of the words.
     """
-    across = not words.flags.c_contiguous
+    across = words.flags.f_contiguous and not words.flags.c_contiguous
     normals = np.empty((len(words), 2 * words.shape[1]), np.float32, order="F" if across else "C")
     cosine, sine = normals[:, : words.shape[1]], normals[:, words.shape[1] :]
     if across:
