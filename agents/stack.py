@@ -72,11 +72,11 @@ class Layout:
 
 def _view(part: Tensor, shape: torch.Size) -> Tensor:
     if len(shape) == _MATRIX:
-        return part.view(-1, *reversed(shape)).mT
+        return part.view(part.shape[0], *reversed(shape)).mT
     if len(shape) != _IMAGE:
-        return part.view(-1, *shape)
+        return part.view(part.shape[0], *shape)
     outputs, inputs, rows, columns = shape
-    return part.view(-1, outputs, rows, columns, inputs).permute(0, 1, 4, 2, 3)
+    return part.view(part.shape[0], outputs, rows, columns, inputs).permute(0, 1, 4, 2, 3)
 
 
 class Stack(ABC):

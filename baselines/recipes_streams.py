@@ -86,6 +86,26 @@ def _others(name: str, **settings: Any) -> tuple[Recipe, ...]:
     )
 
 
+def _carts(strategy: str) -> Recipe:
+    """Return the recipe of PPO on the stream of carts."""
+    told = {
+        "strategy": strategy,
+        "width": 32,
+        "learning_rate": 5e-3,
+        "discount": 0.99,
+        "trace": 0.9,
+    }
+    learner = Factory(
+        "agents.ppo_stream",
+        "PPOStreamLearner",
+        {**told, "worlds": 32, "steps": 32, "batch": 128, "epochs": 3},
+        placed=True,
+        together=True,
+        libraries=("torch",),
+    )
+    return Recipe(f"{strategy}-ppo", _CARTS, learner, samples(8_192, 131_072, 524_288))
+
+
 def _masks(tasks: tuple[str, ...], **settings: Any) -> Recipe:
     learner = Factory(
         "agents.supermasks",
@@ -106,6 +126,8 @@ STREAMS: tuple[Recipe, ...] = (
     *_own("replay", **_MEMORY),
     *_own("cumulative"),
     *_own("joint"),
+    _carts("naive"),
+    _carts("joint"),
     _masks(_TOLD),
     _masks(_UNTOLD, inference="entropy"),
     *_others("mas"),

@@ -182,6 +182,7 @@ class ControlTask(ABC, Generic[State]):
         action_space: Space of one step's action.
         experiences: How many kinds of worlds come one after the other; 0 where it is no stream.
         index: Which of them this task is restricted to; None where it is not.
+        whole: The stream that this task is a part of; None where it is none.
     """
 
     card: ClassVar[TaskCard]
@@ -189,6 +190,7 @@ class ControlTask(ABC, Generic[State]):
     action_space: gym.Space[Any]
     experiences: int = 0
     index: int | None = None
+    whole: ControlTask[Any] | None = None
 
     @abstractmethod
     def initial(self, draw: Draw, *_: Any, **parameters: Any) -> State:
@@ -414,7 +416,8 @@ def _restricted(task: Control, index: int) -> Control:
         for name, stage in task.card.stages.items()
     }
     kind, card = type(task), replace(task.card, stages=stages)
-    restricted: type[Control] = type(kind.__name__, (kind,), {"card": card, "index": index})
+    told = {"card": card, "index": index, "whole": task}
+    restricted: type[Control] = type(kind.__name__, (kind,), told)
     return restricted()
 
 
