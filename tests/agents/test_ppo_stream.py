@@ -73,7 +73,8 @@ def test_naive_forgets_the_mirrored_carts_and_joint_learning_does_not_forget(tas
         )
         found[strategy] = stages["test"]
     matrix = np.mean(found["naive"].extra["matrix"], axis=0)
-    assert matrix[2, 2] > 300 > 50 > matrix[3, 2], "mirrored carts are learned, then forgotten"
+    assert matrix[2, 2] > 300, "mirrored carts are learned"
+    assert matrix[3, 2] < 50, "and then forgotten"
     assert found["joint"].extra["forgetting"] == [0.0, 0.0, 0.0]
     assert np.shape(found["naive"].extra["held_bytes"]) == (3, 4)
 
