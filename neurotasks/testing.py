@@ -456,7 +456,10 @@ def _lands(
     task: Task, agent: Agent, stage: str, anchor: float, error: float, trials: int | None
 ) -> None:
     values = trial_metric(task, seeded(agent, _SEED), seed=_SEED, stage=stage, trials=trials)
-    spread = float(values.std()) / np.sqrt(len(values)) if task.card.data == "generated" else 0.0
+    generated, unit = task.card.data == "generated", task.card.metric.unit
+    spread = float(values.std()) / np.sqrt(len(values)) if generated else 0.0
+    if generated and unit == "fraction correct":  # all right by chance has no spread of its own
+        spread = max(spread, float(np.sqrt(anchor * (1.0 - anchor) / len(values))))
     allowed = _SIGMA * np.hypot(spread, error) + 1e-3 * abs(anchor)
     _require(
         abs(values.mean() - anchor) <= allowed,
