@@ -76,10 +76,10 @@ def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
     )
 
 
-def _others(name: str, **settings: Any) -> tuple[Recipe, ...]:
-    """Return the recipes of one of Avalanche's strategies."""
+def _others(name: str, films: dict[str, Any] | None = None, **settings: Any) -> tuple[Recipe, ...]:
+    """Return the recipes of one of Avalanche's strategies; `films` is told on films alone."""
     counts = samples(2_000, 40_000, 200_000)
-    wide = {**settings, **_FITTING[_OBJECTS]}
+    wide = {**settings, **_FITTING[_OBJECTS], **(films or {})}
     return (
         Recipe(name, _COMPARED_FILMS, _avalanche(name, **wide), counts),
         Recipe(name, _COMPARED, _avalanche(name, **settings), counts),
@@ -120,9 +120,9 @@ def _masks(tasks: tuple[str, ...], **settings: Any) -> Recipe:
 
 STREAMS: tuple[Recipe, ...] = (
     *_own("naive", **_SLOW),
-    *_own("ewc", **_SLOW),
-    *_own("ewc-online", decay=1.0, **_SLOW),
-    *_own("si", **_SLOW),
+    *_own("ewc", strength=3e4, **_SLOW),
+    *_own("ewc-online", strength=3e4, decay=1.0, **_SLOW),
+    *_own("si", strength=3.0, **_SLOW),
     *_own("replay", **_MEMORY),
     *_own("cumulative"),
     *_own("joint"),
@@ -136,7 +136,7 @@ STREAMS: tuple[Recipe, ...] = (
     *_others("gem"),
     *_others("gdumb", **_MEMORY),
     *_others("icarl", **_MEMORY),
-    *_others("derpp", **_MEMORY),
+    *_others("derpp", {"strength": 0.1}, **_MEMORY),
     *_others("er-ace", **_MEMORY),
     *_others("cwr"),
     *_others("ar1"),
