@@ -45,8 +45,8 @@ _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
 }
 """What all strategies are told on some streams."""
 
-_SLOW = {"learning_rate": 0.01}
-_MEMORY = {"memory": 500}
+_SLOW: dict[str, Any] = {"learning_rate": 0.01}
+_MEMORY: dict[str, Any] = {"memory": 500}
 
 
 def _native(strategy: str, **settings: Any) -> Factory:
