@@ -2,93 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
-from agents.avalanche import avalanche, quiet
+from agents.avalanche import quiet
+from agents.avalanche_loader import fast
 from agents.devices import choose_device, one_thread
+from agents.heads import Headed
 from agents.isolation import isolated
 from agents.networks import NETWORKS, Network, readout
+from agents.strategies import STRATEGIES, Strategy
+from agents.strategy_meter import held_bytes
+from agents.strategy_models import FEATURED
+from agents.strategy_parts import Parts, Settings
+from agents.strategy_streams import experiences
 from agents.training import TorchAgent, TrainingDiverged
 from neurotasks.agent import Budget, Log
-from neurotasks.task import Batch, Experience
+from neurotasks.task import Experience
 
-__all__ = ["STRATEGIES", "AvalancheLearner"]
-
-STRATEGIES = {"naive": "Naive", "replay": "Replay", "cumulative": "Cumulative"}
-"""Our names of the strategies and Avalanche's: forget, rehearse some trials, keep all of them."""
-
-
-class _OneStep(nn.Module):
-    """A network as Avalanche calls it: observations (B, *observation) to logits (B, classes)."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, observation: Tensor) -> Tensor:
-        output, _ = self.network(observation[:, None])
-        return output[:, 0]
+__all__ = ["AvalancheLearner"]
 
 
 @dataclass
-class _Meter:
-    """Counts what one strategy is shown, and stops it when an experience's budget is used up."""
+class _Run:
+    """One seed on its way through a stream."""
 
-    budget: int = 0
-    shown: int = 0
-    losses: list[Tensor] = field(default_factory=list)
-
-    def start(self, budget: int) -> None:
-        """Begin an experience."""
-        self.budget = self.shown + budget
-        self.losses.clear()
-
-    def count(self, strategy: Any) -> None:
-        """Take note of one batch."""
-        self.shown += len(strategy.mb_x)
-        self.losses.append(strategy.loss.detach())
-        if self.shown >= self.budget:
-            strategy.stop_training()
+    seed: int
+    parts: Parts
+    strategy: Any
+    stream: Any
+    held: int = 0
 
     @property
-    def loss(self) -> float:
-        """Mean loss of the experience so far."""
-        return float(torch.stack(self.losses).mean())
+    def network(self) -> Network:
+        """The network that answers now."""
+        return STRATEGIES[self.parts.settings.strategy].answer(self.parts, self.strategy).eval()
 
 
 @dataclass
-class AvalancheLearner:
+class AvalancheLearner(Settings):
     """Teaches a network a stream with a strategy of Avalanche, one network for each seed.
 
     Called with experience 0 it starts afresh; called with a later one it goes on from the one
-    before. The budget counts the trials that are shown, those from the memory included.
+    before. The budget counts the trials that are shown, those from the memory included; GEM and
+    A-GEM are shown those whose gradient they compare with. The generator of generative replay has
+    a budget of its own, as large. Streaming LDA stops after one pass, which is all it can use. With
+    strategy "joint" the first experience gets all trials of the stream and the budgets of all
+    experiences; the later ones change nothing more, so that the last row of the accuracy matrix is
+    joint training, and so are the others.
 
-    Attributes:
-        strategy: "naive", "replay" or "cumulative".
-        network: Name of the network, "mlp" or "cnn".
-        width: Units of its hidden layers.
-        learning_rate: Of stochastic gradient descent.
-        momentum: Of the same.
-        batch: Trials in one step; in replay as many again come from the memory.
-        memory: How many trials replay keeps, shared evenly among the experiences so far.
-        device: "auto", "cpu" or "cuda".
+    Where a stream tells the task, the network has a head for each. Strategies whose last layer is
+    theirs to build (iCaRL, CWR*, AR1, streaming LDA) learn the classes of all tasks in one head,
+    and what is told chooses among their answers.
     """
 
-    strategy: str = "replay"
-    network: str = "mlp"
-    width: int = 128
-    learning_rate: float = 0.03
-    momentum: float = 0.9
-    batch: int = 32
-    memory: int = 200
-    device: str = "auto"
-    _running: dict[int, tuple[Any, _Meter]] = field(default_factory=dict, init=False, repr=False)
+    _running: dict[int, _Run] = field(default_factory=dict, init=False, repr=False)
     _next: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -112,27 +85,35 @@ class AvalancheLearner:
             The agents. Their networks go on being trained when the next experience is learned.
 
         Raises:
-            TypeError: The task is no experience of a stream.
-            ValueError: The experience, or a seed, is not the one that comes next.
+            TypeError: The task is no experience of a stream of classes.
+            ValueError: The experience, or a seed, is not the one that comes next; or the strategy
+                cannot learn such a stream with such a network or such a memory.
             TrainingDiverged: Weights became infinite or NaN.
         """
         self._check_turn(task, seeds)
-        device = choose_device(self.device)
-        agents, losses = [], []
+        known = STRATEGIES[self.strategy]
+        if task.index == 0:
+            _check_fit(self, known, task)
+        losses, shown = [], 0
         for seed in seeds:
             with one_thread(), isolated(seed, task.index), quiet():
                 if task.index == 0:
-                    self._running[seed] = self._start(task, device)
-                strategy, meter = self._running[seed]
-                meter.start(budget.samples)
-                _teach(strategy, task.dataset("train", seed), budget.samples)
-            _check_finite(strategy.model, self, task, seed)
+                    self._running[seed] = self._start(task, seed)
+                run = self._running[seed]
+                if not (known.joint and task.index):
+                    _teach(run, task, budget.samples * (task.count if known.joint else 1))
+                run.held = held_bytes(run.strategy)
+            meter = run.parts.meters[0]
             losses.append(meter.loss)
-            network = strategy.model.network.eval()
-            agents.append(TorchAgent(network, readout(task.card, task.action_space)))
+            shown = meter.shown
         self._next = task.index + 1
-        log(meter.shown, loss=sum(losses) / len(losses))
-        return agents
+        log(shown, loss=sum(losses) / len(losses))
+        answer = readout(task.card, task.action_space)
+        return [TorchAgent(self._running[seed].network, answer) for seed in seeds]
+
+    def held(self) -> list[int]:
+        """Return the bytes that each seed keeps beside its network, in the order of the seeds."""
+        return [run.held for run in self._running.values()]
 
     def _check_turn(self, task: Experience, seeds: Sequence[int]) -> None:
         if not isinstance(task, Experience):
@@ -145,53 +126,106 @@ class AvalancheLearner:
                 f"{self._next} with seeds {sorted(self._running)}; begin again with experience 0"
             )
 
-    def _start(self, task: Experience, device: torch.device) -> tuple[Any, _Meter]:
-        """Return a strategy with a network of its own, and its meter."""
+    def _start(self, task: Experience, seed: int) -> _Run:
+        """Return a run with a network and a strategy of its own."""
+        stream, known = task.task, STRATEGIES[self.strategy]
         outputs = readout(task.card, task.action_space).size
-        model = _OneStep(NETWORKS[self.network](task.observation_space, outputs, self.width))
-        meter = _Meter()
-        extra = {"mem_size": self.memory} if self.strategy == "replay" else {}
-        library = avalanche("avalanche.training.supervised")
-        plugin = avalanche("avalanche.core").SupervisedPlugin()
-        plugin.after_training_iteration = lambda strategy, **_: meter.count(strategy)
-        strategy = getattr(library, STRATEGIES[self.strategy])(
-            model=model,
-            optimizer=torch.optim.SGD(
-                model.parameters(), lr=self.learning_rate, momentum=self.momentum
-            ),
-            criterion=nn.CrossEntropyLoss(),
-            train_mb_size=self.batch,
+        network = self._network(task, outputs)
+        if network.encoder.floats:
+            network.encoder.fit(torch.tensor(np.asarray(task.dataset("train", seed).x)))
+        device = choose_device(self.device)
+        parts = Parts(
+            settings=self,
+            network=network.to(device),
+            space=task.observation_space,
+            experiences=task.count,
+            classes=outputs * max(stream.told, 1),
             device=device,
-            evaluator=None,
-            plugins=[plugin],
-            **extra,
+            strength=known.strength if self.strength is None else self.strength,
+            beside=known.beside,
         )
-        return strategy, meter
+        strategy = fast(known.make(parts), evaluator=False)
+        view = experiences(stream, seed, whole=known.whole, joint=known.joint)
+        return _Run(seed, parts, strategy, view)
+
+    def _network(self, task: Experience, outputs: int) -> Network:
+        """Return an untrained network, with a head for each task that is told."""
+
+        def make(space: gym.Space[Any], outputs: int) -> Network:
+            return NETWORKS[self.network](space, outputs, self.width)
+
+        space, told = task.observation_space, task.task.told
+        return Headed(space, outputs, told, make) if told else make(space, outputs)
 
 
-def _teach(strategy: Any, batch: Batch, samples: int) -> None:
-    """Train on the trials of an experience until the meter stops it."""
-    utils = avalanche("avalanche.benchmarks.utils")
-    x, y = torch.tensor(batch.x[:, 0]), torch.tensor(batch.y[:, 0])
-    data = utils.as_classification_dataset(_Labelled(x, y))
-    stream = avalanche("avalanche.benchmarks").benchmark_from_datasets(train=[data]).train_stream
-    strategy.train_epochs = -(-samples // len(x))  # the meter stops it before
-    strategy.train(stream[0])
+def _teach(run: _Run, task: Experience, samples: int) -> None:
+    """Train on an experience until the meter stops it.
 
-
-class _Labelled(TensorDataset):
-    """Trials with the list of labels that Avalanche looks for."""
-
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        super().__init__(x, y)
-        self.targets = y.tolist()
-
-
-def _check_finite(model: nn.Module, learner: AvalancheLearner, task: Experience, seed: int) -> None:
-    """Raise if a weight is no number: accuracy and forgetting would still look like some."""
-    if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+    Raises:
+        ValueError: A class comes again that the strategy cannot learn twice.
+        TrainingDiverged: Weights became infinite or NaN.
+    """
+    known, settings = STRATEGIES[run.parts.settings.strategy], run.parts.settings
+    experience = run.stream[task.index]
+    if known.fresh and experience.benchmark.n_classes_per_exp[task.index] < len(
+        experience.classes_in_this_experience
+    ):
+        raise ValueError(
+            f"strategy {settings.strategy!r} learns a class once; in experience {task.index} of "
+            f"{task.card.id} classes come again. Strategies that take them: "
+            f"{_names(lambda other: not other.fresh)}"
+        )
+    if known.single:
+        experience.dataset = experience.dataset.subset(range(min(samples, len(experience.dataset))))
+    for meter in run.parts.meters:
+        meter.start(samples)
+    run.strategy.train(experience, eval_streams=[])
+    run.stream.drop_previous_experiences(task.index)
+    if not all(bool(torch.isfinite(weight).all()) for weight in run.strategy.model.parameters()):
+        cure = f"lower the learning rate (now {settings.learning_rate:g})"
+        if known.strength:
+            cure += f" or the strength (now {run.parts.strength:g})"
         raise TrainingDiverged(
-            f"strategy {learner.strategy!r} with seed {seed} has weights that are no numbers after "
-            f"experience {task.index} of {task.card.id}: lower the learning rate "
-            f"(now {learner.learning_rate:g})"
+            f"strategy {settings.strategy!r} with seed {run.seed} has weights that are no numbers "
+            f"after experience {task.index} of {task.card.id}: {cure}"
         )
+
+
+def _check_fit(settings: Settings, known: Strategy, task: Experience) -> None:
+    """Refuse what a strategy cannot learn, before it begins.
+
+    Raises:
+        TypeError: The answers are no classes.
+        ValueError: The trials, the network or the memory do not suit the strategy.
+    """
+    name, card, space = settings.strategy, task.card, task.observation_space
+    answer = readout(card, task.action_space)
+    if not answer.classes:
+        raise TypeError(
+            f"{card.id} is answered in {task.action_space}; strategies of Avalanche learn classes"
+        )
+    if card.steps > 1 and not known.steps:
+        raise ValueError(
+            f"strategy {name!r} learns trials of one step, and those of {card.id} have up to "
+            f"{card.steps}. Strategies that learn them: {_names(lambda other: other.steps)}"
+        )
+    if known.images and space.dtype != np.uint8:
+        raise ValueError(
+            f"strategy {name!r} draws images of bytes, and {card.id} shows {space}. Strategies "
+            f"that take anything: {_names(lambda other: not other.images)}"
+        )
+    if known.whole and settings.network not in FEATURED:
+        raise ValueError(
+            f"strategy {name!r} needs a network with a linear last layer over features, one of "
+            f"{', '.join(FEATURED)}, not {settings.network!r}"
+        )
+    least = {"class": answer.size * max(task.task.told, 1), "experience": task.count}
+    if known.minimum and settings.memory < least[known.minimum]:
+        raise ValueError(
+            f"a memory of {settings.memory} trials is too small for strategy {name!r} on "
+            f"{card.id}: it must hold at least one for each {known.minimum}, {least[known.minimum]}"
+        )
+
+
+def _names(suits: Callable[[Strategy], bool]) -> str:
+    return ", ".join(name for name, strategy in STRATEGIES.items() if suits(strategy))

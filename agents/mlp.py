@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.losses import slope
 from agents.nets_static import MLP
 from agents.networks import Network, Readout
 from agents.stack import Stack
@@ -94,7 +93,7 @@ class MLPStack(Stack):
         """Set the gradients by the chain rule, from the last layer to the first."""
         steps = x.flatten(1, 2)
         buffers = self._buffers(steps.shape[1])
-        loss, change = slope(self._forward(steps, buffers), y, weight, self.readout)
+        loss, change = self.slope(self._forward(steps, buffers), y, weight, self.readout)
         change = change.mT
         for layer in reversed(range(len(buffers.turned))):
             torch.bmm(buffers.turned[layer], change, out=self.slopes[layer + 1])

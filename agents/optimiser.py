@@ -1,4 +1,7 @@
-"""AdamW (Loshchilov and Hutter, 2019) on the rows of a stack, with gradients clipped row by row."""
+"""Optimisers on the rows of a stack, with gradients clipped row by row.
+
+They are AdamW (Loshchilov and Hutter, 2019) and stochastic gradient descent with momentum.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-__all__ = ["RowAdamW", "schedule"]
+__all__ = ["RowAdamW", "RowSGD", "schedule"]
 
 _BETAS = (0.9, 0.999)
 _KERNEL = getattr(torch, "_fused_adamw_", None)
@@ -36,8 +39,7 @@ class RowAdamW:
 
     def step(self, weights: Tensor, gradient: Tensor, rate: float) -> None:
         """Change the weights (S, P) in place; the gradient (S, P) is clipped in place."""
-        if math.isfinite(self.clip):
-            torch.renorm(gradient, 2, 0, self.clip, out=gradient)
+        _clip(gradient, self.clip)
         if _KERNEL is not None:
             self.steps.add_(1.0)  # the public function counts by itself
         (_KERNEL or partial(adamw, fused=True))(
@@ -59,6 +61,35 @@ class RowAdamW:
     def narrow(self, rows: Sequence[int]) -> None:
         """Forget all rows but these."""
         self.mean, self.square = self.mean[list(rows)], self.square[list(rows)]
+
+
+class RowSGD:
+    """Stochastic gradient descent with momentum, as torch defines it, for all seeds.
+
+    Args:
+        like: The weights (S, P) to be trained.
+        momentum: Part of the last step's velocity that is kept.
+        clip: Largest norm of a row of the gradient; infinite to leave it as it is.
+
+    Attributes:
+        velocity: (S, P); a step changed the weights by minus the rate times it.
+    """
+
+    def __init__(self, like: Tensor, *, momentum: float, clip: float = math.inf) -> None:
+        self.momentum, self.clip = momentum, clip
+        self.velocity = torch.zeros_like(like)
+
+    def step(self, weights: Tensor, gradient: Tensor, rate: float) -> None:
+        """Change the weights (S, P) in place; the gradient (S, P) is clipped in place."""
+        _clip(gradient, self.clip)
+        torch.add(gradient, self.velocity, alpha=self.momentum, out=self.velocity)
+        weights.add_(self.velocity, alpha=-rate)
+
+
+def _clip(gradient: Tensor, most: float) -> None:
+    """Shorten in place the rows of a gradient whose norm is larger than this."""
+    if math.isfinite(most):
+        torch.renorm(gradient, 2, 0, most, out=gradient)
 
 
 def schedule(progress: float, warmup: float) -> float:

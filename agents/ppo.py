@@ -45,7 +45,10 @@ class PPOLearner(PPOSettings):
             TrainingDiverged: Weights of a seed became infinite or NaN. All others have been
                 trained; the error holds their agents.
         """
-        training = PPOTraining(task, seeds, budget.samples, self)
+        return self.run(PPOTraining(task, seeds, budget.samples, self), task, log)
+
+    def run(self, training: PPOTraining, task: Task, log: Log) -> list[TorchAgent]:
+        """Go through a training and return its agents, as `learn` does."""
         while not training.done:
             returns = [value for value in training.iterate() if not math.isnan(value)]
             if isinstance(log, Watcher) and returns:
@@ -60,7 +63,7 @@ class PPOLearner(PPOSettings):
                 agents[course.seed] = training.agent(place)
         if failures:
             raise TrainingDiverged(self._cure(task, failures), agents, failures)
-        return [agents[seed] for seed in seeds]
+        return [agents[course.seed] for course in training.courses]
 
     def _cure(self, task: Task, failures: Mapping[int, str]) -> str:
         """Return the message about seeds that failed."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from agents.advantages import Running, judge
 from agents.devices import choose_device, one_thread
@@ -158,8 +157,8 @@ class PPOTraining:
         left = 1.0 - self.number / self.updates
         with one_thread():
             lived = self._live()
-            for order in range(self.settings.epochs):
-                self._learn(lived, order, left)
+            for epoch in self._epochs(lived):
+                self._learn(epoch, left)
         self.number, self.shown = self.number + 1, self.shown + self.rollout
         returns = self.players.returns()
         self.seconds += (time.process_time() - begin) / beside
@@ -195,22 +194,21 @@ class PPOTraining:
         reward = self._scaled(past.reward, past.ended) + past.later
         advantage = judge(reward, value, past.ended, chosen.discount, chosen.trace)
         judged = (torch.from_numpy(v).float() for v in (advantage, advantage + value[:-1]))
-        parts = (past.seen[:-1], past.output, past.choice, *judged)
-        x, output, choice, gain, target = (v.to(past.seen.device).movedim(0, 2) for v in parts)
+        heard = (torch.from_numpy(v) for v in (past.output, past.choice))
+        parts = (past.seen[:-1], past.keep[:-1], *heard, *judged)
+        x, keep, output, choice, gain, target = (
+            v.to(past.seen.device).movedim(0, 2) for v in parts
+        )
         chance = log_probability(output, self.rows.spread[ACTORS], choice)
-        x = x.repeat_interleave(2, dim=0)
-        keep = past.keep[:-1].movedim(0, 2).repeat_interleave(2, dim=0)
         lived = Rollout(x, keep, choice, chance, gain, target, past.state)
         return lived if self.rows.memory else self._steps(lived)
 
     def _steps(self, lived: Rollout) -> Rollout:
         """Take sequences apart: without memory each step is one by itself."""
-        R, N, T = lived.keep.shape
-        x, _, choice, chance, advantage, target = (
-            v.reshape(len(v), N * T, 1, *v.shape[3:]) for v in lived[:-1]
-        )
-        nothing = lived.state.new_empty(R, N * T, 0)
-        return Rollout(x, nothing, choice, chance, advantage, target, nothing)
+        S, N, T = lived.keep.shape
+        *parts, state = lived
+        steps = [v.reshape(S, N * T, 1, *v.shape[3:]) for v in parts]
+        return Rollout._make([*steps, state.new_empty(2 * S, N * T, 0)])
 
     def _scaled(self, reward: NDArray[np.float64], ended: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Divide rewards by the spread of the discounted returns so far."""
@@ -224,23 +222,28 @@ class PPOTraining:
         self.earned.add(torch.from_numpy(sums).movedim(0, 2).flatten(1)[..., None])
         return reward / self.earned.spread.numpy()[None]
 
-    def _learn(self, lived: Rollout, epoch: int, left: float) -> None:
-        """Go through a rollout once, batch by batch."""
+    def _epochs(self, lived: Rollout) -> Iterator[list[Rollout]]:
+        """Go through a rollout again and again, each time in other batches."""
         chosen, (_, units, length) = self.settings, lived.target.shape
         size = max(round(chosen.batch / length), 1)
+        seeds = [self.courses[place].seed for place in self.active]
         if size < units:
-            seeds = [self.courses[place].seed for place in self.active]
-            draw = Draw(LABEL, "train", seeds, self.number * chosen.epochs + epoch)
+            draw = Draw(LABEL, "train", seeds, self.number * chosen.epochs, chosen.epochs)
             order = torch.from_numpy(draw.permutation("order", units)).to(lived.x.device)
-            lived = Rollout(*(_taken(value, order) for value in lived))
+            orders = order.view(len(seeds), chosen.epochs, units)
+        for epoch in range(chosen.epochs):
+            mixed = lived.taken(orders[:, epoch]) if size < units else lived
+            parts = (torch.split(value, size, dim=1) for value in mixed)
+            yield [Rollout._make(part) for part in zip(*parts, strict=True)]
+
+    def _learn(self, batches: Sequence[Rollout], left: float) -> None:
+        """Go through a rollout once, batch by batch."""
+        chosen, weights = self.settings, self.rows.weights.view_as(self.rows.gradient)
         rate = chosen.learning_rate * (left if chosen.annealed else 1.0)
         clip = chosen.clip * (left if chosen.clip_annealed else 1.0)
-        for start in range(0, units, size):
-            part = Rollout(*(value[:, start : start + size] for value in lived))
-            self._improve(part, clip)
-            self.optimiser.step(
-                self.rows.weights.view_as(self.rows.gradient), self.rows.gradient, rate
-            )
+        for batch in batches:
+            self._improve(batch, clip)
+            self.optimiser.step(weights, self.rows.gradient, rate)
 
     def _improve(self, part: Rollout, clip: float) -> None:
         """Set the gradient of one batch."""
@@ -249,7 +252,7 @@ class PPOTraining:
         now = output[ACTORS], self.rows.spread[ACTORS]
         change[ACTORS], spread[ACTORS] = slopes(*now, part, clip, self.settings.entropy)
         error = output[CRITICS, ..., 0] - part.target
-        change[CRITICS, ..., 0] = error * (2.0 * self.settings.value / error[0].numel())
+        change[CRITICS, ..., 0] = error.mul_(2.0 * self.settings.value / error[0].numel())
         self.rows.backward(change, spread)
 
     def _drop_failed(self) -> None:
@@ -278,11 +281,3 @@ class PPOTraining:
             encoder.mean.copy_(running.mean[row].view(encoder.shape))
             encoder.scale.copy_(running.spread[row].view(encoder.shape))
         return policy
-
-
-def _taken(values: Tensor, order: Tensor) -> Tensor:
-    """Return sequences in a new order: values (S, U, ...) or (2 S, U, ...), order (S, U)."""
-    rows, units = values.shape[:2]
-    first = torch.arange(0, rows * units, units, device=values.device)
-    place = order.repeat_interleave(rows // len(order), dim=0) + first[:, None]
-    return values.flatten(0, 1).index_select(0, place.flatten()).view(values.shape)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agents.advantages import Running
 from agents.policies import Answers
-from agents.rows import ACTORS, ALL, CRITICS, Rows
+from agents.rows import ACTORS, ALL, CRITICS, Rows, twice
 from neurotasks.rng import Draw
 from neurotasks.task import ControlTask, Task
 from neurotasks.worlds import open_worlds
@@ -32,11 +32,11 @@ _NEVER = 2**62  # a time limit that no trial reaches
 
 
 class Rollout(NamedTuple):
-    """Sequences of T steps that S seeds learn from, U of each seed; actors and critics see them.
+    """Sequences of T steps that S seeds learn from, U of each seed.
 
     Attributes:
-        x: What was seen, (2 S, U, T, features).
-        keep: 0 where a step begins an episode, else 1, (2 S, U, T); of no use without memory.
+        x: What was seen, (S, U, T, features).
+        keep: 0 where a step begins an episode, else 1, (S, U, T); of no use without memory.
         choice: Classes (S, U, T), or points (S, U, T, A).
         chance: Their log-probabilities then, (S, U, T).
         advantage: How much better a step was than its critic expected, (S, U, T).
@@ -51,6 +51,16 @@ class Rollout(NamedTuple):
     advantage: Tensor
     target: Tensor
     state: Tensor
+
+    def taken(self, order: Tensor) -> Rollout:
+        """Return the sequences in a new order, (S, U)."""
+        seeds, units = order.shape
+        place = torch.arange(0, 2 * seeds * units, units, device=order.device)[:, None]
+        rows = {
+            seeds: (order + place[:seeds]).flatten(),
+            2 * seeds: (twice(order) + place).flatten(),
+        }
+        return Rollout(*(v.flatten(0, 1).index_select(0, rows[len(v)]).view_as(v) for v in self))
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ class Past:
 
     seen: Tensor
     keep: Tensor
-    choice: Tensor
-    output: Tensor
+    choice: NDArray[Any]
+    output: NDArray[np.float32]
     value: Tensor
     reward: NDArray[np.float64]
     later: NDArray[np.float64]
@@ -113,8 +123,8 @@ class Players:
         self.worlds.seed(everyone, [s * worlds + n for s in seeds for n in range(worlds)])
         self.worlds.start(everyone)
         shape = () if answers.readout.classes else (answers.readout.size,)
-        kind = torch.int64 if answers.readout.classes else torch.float32
-        self.chosen = torch.zeros(len(seeds), worlds, *shape, dtype=kind, device=self.device)
+        kind = np.int64 if answers.readout.classes else np.float32
+        self.chosen = np.zeros((len(seeds), worlds, *shape), dtype=kind)
         self.seen = self._everything()
         features = self.seen.shape[-1]
         floats = standardised and self.encoder.floats
@@ -134,29 +144,40 @@ class Players:
         past, noise = self._room(steps), self._noise(steps, number)
         for t in range(steps):
             output, state = self._answer(past, t)
-            choice = self._choose(output, noise[t])
-            past.output[t], past.choice[t] = output, choice
-            reward, ended, cut = self._act(choice)
-            past.reward[t], past.ended[t] = reward, ended
+            past.output[t] = output
+            choice = output + noise[t]
+            past.choice[t] = choice.argmax(axis=-1) if self.answers.readout.classes else choice
+            past.reward[t], past.ended[t], cut, over = self._act(past.choice[t])
             if cut.any():
                 last = self._standardised(self._everything())
                 values, _ = self.rows.step(last, state[CRITICS], CRITICS)
                 past.later[t] = np.where(cut, discount * _host(values[..., 0]), 0.0)
             self.state = state
-            if ended.any():
-                self._begin(ended, past.keep[t + 1])
+            if len(over):
+                self._begin(over, past.ended[t], past.keep[t + 1])
             self.seen = self._everything()
         self._answer(past, steps)
+        self._count(past.reward, past.ended)
         return self._completed(past)
 
-    def _answer(self, past: Past, t: int) -> tuple[Tensor, Tensor]:
+    def _answer(self, past: Past, t: int) -> tuple[NDArray[np.float32], Tensor]:
         """Return the outputs of the actors now, (S, N, O), and the next state of all."""
         past.seen[t], x = self.seen, self._standardised(self.seen)
         if not self.rows.memory:
-            return self.rows.step(x, self.state, ACTORS)
-        output, state = self.rows.step(x.repeat_interleave(2, dim=0), self.state, ALL)
+            output, state = self.rows.step(x, self.state, ACTORS)
+            return _host(output), state
+        output, state = self.rows.step(twice(x), self.state, ALL)
         past.value[t] = output[CRITICS, ..., 0]
-        return output[ACTORS], state
+        return _host(output[ACTORS]), state
+
+    def _count(self, reward: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
+        """Add up the returns of the episodes that ended."""
+        running = ~np.logical_or.accumulate(ended[::-1])[::-1]  # steps of episodes that go on
+        before = np.where(running[0], self.total[self.active], 0.0)
+        total = self.total[self.active] + reward.sum(axis=0)
+        self.total[self.active] = before + np.where(running, reward, 0.0).sum(axis=0)
+        earned = (total - self.total[self.active]).sum(axis=1)
+        self.returned[self.active] += np.stack([earned, ended.sum(axis=(0, 2))], axis=1)
 
     def _completed(self, past: Past) -> Past:
         """Ask critics without memory, and bring observations to scale."""
@@ -206,53 +227,39 @@ class Players:
         mean, spread = self.running.mean.float(), self.running.spread.float()
         return (seen - mean[:, None]) / spread[:, None]
 
-    def _noise(self, steps: int, number: int) -> Tensor:
-        """Return what makes the choices random, (T, S, N, O)."""
+    def _noise(self, steps: int, number: int) -> NDArray[np.float32]:
+        """Return what makes the choices random, added to the outputs, (T, S, N, O)."""
         draw = Draw(LABEL, "train", self.seeds[self.active], number)
         shape = (steps, self.N, self.answers.readout.size)
-        if not self.answers.readout.classes:
-            return torch.from_numpy(draw.normal("action", shape)).to(self.device).transpose(0, 1)
-        uniform = torch.from_numpy(draw.uniform("action", shape)).to(self.device)
-        return uniform.log_().neg_().log_().neg_().float().transpose(0, 1)  # Gumbel's distribution
+        if self.answers.readout.classes:  # Gumbel's distribution: the highest sum is chosen
+            noise = torch.from_numpy(draw.uniform("action", shape))
+            noise = noise.log_().neg_().log_().neg_().float()
+        else:
+            spread = self.rows.spread[ACTORS].exp().cpu()
+            noise = torch.from_numpy(draw.normal("action", shape)) * spread[:, None, None]
+        return noise.transpose(0, 1).contiguous().numpy()
 
-    def _choose(self, output: Tensor, noise: Tensor) -> Tensor:
-        if self.answers.readout.classes:
-            return (output + noise).argmax(dim=-1)
-        return output + self.rows.spread[ACTORS, None].exp() * noise
+    def _act(self, choice: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Act in all worlds.
 
-    def _act(self, choice: Tensor) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Act in all worlds; return rewards, ends, and which episodes were cut, (S, N) each."""
-        if not self.whole:
-            self.chosen[self.active] = choice
-            choice = self.chosen
-        outcome = self.worlds.step(_host(self.answers.action(choice.flatten(0, 1))))
-        shape = len(self.seeds), self.N
-        reward, terminated = outcome.reward.reshape(shape), outcome.terminated.reshape(shape)
-        ended = terminated | (self.worlds.time >= self.limit).reshape(shape)
-        self.total += reward
-        cut = ended & ~terminated
-        if self.whole:
-            return reward, ended, cut
-        idle = ended.copy()
-        idle[self.active] = False
-        if idle.any():
-            self.worlds.start(np.flatnonzero(idle))
-        return reward[self.active], ended[self.active], cut[self.active]
+        Returns:
+            Rewards, ends, and which episodes were cut, (S, N) each; and the worlds that have ended,
+            those that idle among them.
+        """
+        self.chosen[self.active] = choice
+        action = self.answers.action(torch.from_numpy(self.chosen).flatten(0, 1))
+        reward, terminated, _ = self.worlds.step(_host(action))
+        ended = terminated | (self.worlds.time >= self.limit)
+        parts = (v.reshape(len(self.seeds), self.N) for v in (reward, ended, ended & ~terminated))
+        return *(v[self.active] for v in parts), ended.nonzero()[0]
 
-    def _begin(self, ended: NDArray[np.bool_], keep: Tensor) -> None:
+    def _begin(self, over: NDArray[np.int64], ended: NDArray[np.bool_], keep: Tensor) -> None:
         """Begin the next episodes, and forget what belongs to the last ones."""
-        seeds, worlds = ended.nonzero()
-        place = self.active[seeds]
-        number, total = len(self.seeds), self.total[place, worlds]
-        self.returned += np.stack(
-            [np.bincount(place, total, number), np.bincount(place, minlength=number)], axis=1
-        )
-        self.total[place, worlds] = 0.0
-        self.worlds.start(place * self.N + worlds)
+        self.worlds.start(over)
         if self.rows.memory:
             going = torch.from_numpy(~ended).to(self.device)
             keep.copy_(going)
-            self.state = self.state * going.repeat_interleave(2, dim=0)[..., None]
+            self.state = self.state * twice(going)[..., None]
 
     def _room(self, steps: int) -> Past:
         S, N, new = len(self.active), self.N, self.rows.weights.new_empty
@@ -260,8 +267,8 @@ class Players:
         return Past(
             new(steps + 1, S, N, self.seen.shape[-1]),
             torch.ones(steps + 1, S, N, device=self.device),
-            chosen.new_empty(*shape, *chosen.shape[2:]),
-            new(*shape, self.answers.readout.size),
+            np.empty((*shape, *chosen.shape[2:]), chosen.dtype),
+            np.empty((*shape, self.answers.readout.size), np.float32),
             new(steps + 1, S, N),
             np.empty(shape),
             np.zeros(shape),

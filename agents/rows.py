@@ -17,7 +17,7 @@ from torch import Tensor
 from agents.policies import GatedPolicy, Policy
 from agents.stack import Layout
 
-__all__ = ["GatedRows", "MLPRows", "Rows", "rows_of"]
+__all__ = ["GatedRows", "MLPRows", "Rows", "rows_of", "twice"]
 
 _through_tanh = torch.ops.aten.tanh_backward.grad_input
 _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
@@ -92,8 +92,8 @@ class Rows(ABC):
         """Answer whole sequences, and remember what `backward` needs.
 
         Args:
-            x: (R, B, T, features).
-            keep: (R, B, T), 0 where a step begins an episode, else 1.
+            x: What each seed sees, (S, B, T, features).
+            keep: (S, B, T), 0 where a step begins an episode, else 1.
             state: (R, B, memory), before the first step.
 
         Returns:
@@ -109,68 +109,74 @@ class Rows(ABC):
             spread: Derivatives of the loss by `spread`, (R, A).
         """
 
-    def _join(self, slopes: dict[str, Tensor]) -> None:
-        """Write the parts of the gradient side by side, in the order of the layout."""
-        parts = [slopes[name].flatten(1) for name in self.layout.shapes]
+    def _join(self, slopes: Sequence[Tensor]) -> None:
+        """Write the parts of the gradient, (R, ...) each, side by side as the weights lie."""
+        parts = [slope.flatten(1) for slope in slopes]
         torch.cat(parts, dim=1, out=self.gradient.view(len(self.weights), -1))
 
 
 class MLPRows(Rows):
-    """Perceptrons with two hidden layers of hyperbolic tangents."""
+    """Perceptrons with two hidden layers of hyperbolic tangents.
+
+    Units stand below each other and steps side by side, (R, units, B): the other way round products
+    with few outputs take several times as long. Below the units of a layer stands a row of ones,
+    by which a matrix takes in the biases that follow it in memory.
+    """
 
     def __init__(self, networks: Sequence[Policy]) -> None:
         super().__init__(networks)
-        self.names = ("layers.0", "layers.2", "layers.4")
-        self.forth = [self.matrix(f"{name}.weight") for name in self.names]
-        self.biases = [self.bias(f"{name}.bias") for name in self.names]
+        shapes = [shape for name, shape in self.layout.shapes.items() if name.endswith("weight")]
+        sizes = [outputs * (inputs + 1) for outputs, inputs in shapes]
+        _, *parts = torch.split(self.weights, [self.spread.shape[1], *sizes], dim=1)
+        self.back = [  # (R, inputs + 1, outputs)
+            part.view(len(part), -1, outputs)
+            for part, (outputs, _) in zip(parts, shapes, strict=True)
+        ]
+        self.forth = [matrix.mT for matrix in self.back]
         self.parts = {
-            (part.start, part.step): (
-                [matrix[part] for matrix in self.forth],
-                [bias[part] for bias in self.biases],
-            )
+            (part.start, part.step): [(m[part, -1:], m[part, :-1]) for m in self.back]
             for part in (ACTORS, CRITICS, ALL)
         }
-        self.outputs: list[Tensor] = []
-        self.changes: list[Tensor] = []
-        self.seen: Tensor = self.weights
+        self.below: list[Tensor] = []  # what each layer sees, with the row of ones
+        self.units: list[Tensor] = []  # the same without it
+        self.sums: list[Tensor] = []  # of each layer; what comes back takes the same memory
 
     def step(self, x: Tensor, state: Tensor, part: slice) -> tuple[Tensor, Tensor]:
         """Answer each step by itself."""
-        matrices, biases = self.parts[part.start, part.step]
-        hidden = torch.baddbmm(biases[0], x, matrices[0]).tanh_()
-        hidden = torch.baddbmm(biases[1], hidden, matrices[1]).tanh_()
-        return torch.baddbmm(biases[2], hidden, matrices[2]), state
+        first, second, last = self.parts[part.start, part.step]
+        hidden = torch.baddbmm(first[0], x, first[1]).tanh_()
+        hidden = torch.baddbmm(second[0], hidden, second[1]).tanh_()
+        return torch.baddbmm(last[0], hidden, last[1]), state
 
     def forward(self, x: Tensor, keep: Tensor, state: Tensor) -> Tensor:
         """Answer all steps at once."""
         del keep, state
-        below = self.seen = x.flatten(1, 2)
-        self._make_room(below)
-        for layer, output in enumerate(self.outputs):
-            torch.baddbmm(self.biases[layer], below, self.forth[layer], out=output)
-            below = output.tanh_() if layer < len(self.outputs) - 1 else output
-        return below.view(*x.shape[:3], -1)
+        seen = x.flatten(1, 2).mT
+        if not self.below or self.below[0].shape[2] != seen.shape[2]:
+            self._make_room(seen.shape[2])
+        self.units[0].view(len(x), 2, *seen.shape[1:]).copy_(seen[:, None])
+        for layer, (matrix, sums) in enumerate(zip(self.forth, self.sums, strict=True)):
+            if layer:
+                torch.tanh(self.sums[layer - 1], out=self.units[layer])
+            torch.bmm(matrix, self.below[layer], out=sums)
+        return self.sums[-1].view(len(self.weights), -1, *x.shape[1:3]).movedim(1, -1)
 
     def backward(self, change: Tensor, spread: Tensor) -> None:
         """Go from the last layer to the first."""
-        slopes, change = {"spread": spread}, change.flatten(1, 2)
-        below = [self.seen, *self.outputs[:-1]]
-        for layer in reversed(range(len(self.names))):
-            name = self.names[layer]
-            slopes[f"{name}.weight"] = torch.bmm(below[layer].mT, change)
-            slopes[f"{name}.bias"] = change.sum(dim=1)
-            if layer:
-                out = self.changes[layer - 1]
-                change = torch.bmm(change, self.forth[layer].mT, out=out)
-                _through_tanh(change, below[layer], grad_input=change)
-        self._join(slopes)
+        change = change.flatten(1, 2).mT
+        slopes = [torch.bmm(change, self.below[-1].mT).mT]  # few outputs: faster this way round
+        for layer in reversed(range(len(self.back) - 1)):
+            change = torch.bmm(self.back[layer + 1][:, :-1], change, out=self.sums[layer])
+            _through_tanh(change, self.units[layer + 1], grad_input=change)
+            slopes.append(torch.bmm(self.below[layer], change.mT))
+        self._join([spread, *reversed(slopes)])
 
-    def _make_room(self, x: Tensor) -> None:
+    def _make_room(self, steps: int) -> None:
         """Take memory for batches of a new size."""
-        if not self.outputs or self.outputs[0].shape[1] != x.shape[1]:
-            units = [matrix.shape[2] for matrix in self.forth]
-            self.outputs = [x.new_empty(*x.shape[:2], unit) for unit in units]
-            self.changes = [torch.empty_like(output) for output in self.outputs[:-1]]
+        new, R = self.weights.new_empty, len(self.weights)
+        self.below = [torch.ones_like(new(R, matrix.shape[1], steps)) for matrix in self.back]
+        self.units = [below[:, :-1] for below in self.below]
+        self.sums = [new(R, matrix.shape[2], steps) for matrix in self.back]
 
 
 class GatedRows(Rows):
@@ -193,6 +199,7 @@ class GatedRows(Rows):
 
     def forward(self, x: Tensor, keep: Tensor, state: Tensor) -> Tensor:
         """Run all steps; the memory is emptied where an episode begins."""
+        x, keep = twice(x), twice(keep)
         R, B, T, _ = x.shape
         seen = x.transpose(1, 2).flatten(1, 2)  # (R, T B, features)
         drive = torch.baddbmm(self.bias_in, seen, self.into).view(R, T, B, -1)
@@ -238,19 +245,16 @@ class GatedRows(Rows):
             torch.mul(of_n, r, out=of_sent[:, t, :, 2 * W :])
             g = torch.baddbmm(kept, of_sent[:, t], back).mul_(keep[:, :, t, None])
         drives, sents = of_drive.flatten(1, 2), of_sent.flatten(1, 2)
-        self._join(
-            {
-                "spread": spread,
-                "cells.weight_ih_l0": torch.bmm(seen.mT, drives),
-                "cells.weight_hh_l0": torch.bmm(before.flatten(1, 2).mT, sents),
-                "cells.bias_ih_l0": drives.sum(dim=1),
-                "cells.bias_hh_l0": sents.sum(dim=1),
-                "output.weight": torch.bmm(states.flatten(1, 2).mT, last),
-                "output.bias": last.sum(dim=1),
-            }
-        )
+        of_inputs = torch.bmm(seen.mT, drives), torch.bmm(before.flatten(1, 2).mT, sents)
+        of_output = torch.bmm(states.flatten(1, 2).mT, last), last.sum(dim=1)
+        self._join((spread, *of_inputs, drives.sum(dim=1), sents.sum(dim=1), *of_output))
 
 
 def rows_of(networks: Sequence[Policy]) -> Rows:
     """Return the rows that compute these networks."""
     return (GatedRows if isinstance(networks[0], GatedPolicy) else MLPRows)(networks)
+
+
+def twice(values: Tensor) -> Tensor:
+    """Return what a seed knows (S, ...) for its actor and its critic, (2 S, ...)."""
+    return values[:, None].expand(-1, 2, *values.shape[1:]).flatten(0, 1)

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,10 @@ from torch.func import functional_call, vmap
 from agents.losses import slope
 from agents.networks import Network, Readout
 
-__all__ = ["Layout", "Sequential", "Stack", "Vmapped"]
+__all__ = ["Layout", "Sequential", "Slope", "Stack", "Vmapped"]
+
+Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor, Readout], tuple[Tensor, Tensor]]
+"""What `losses.slope` is."""
 
 _MATRIX, _IMAGE = 2, 4  # dimensions of the weight of a linear layer, and of a convolution
 
@@ -69,11 +72,11 @@ class Layout:
 
 def _view(part: Tensor, shape: torch.Size) -> Tensor:
     if len(shape) == _MATRIX:
-        return part.view(len(part), *reversed(shape)).mT
+        return part.view(part.shape[0], *reversed(shape)).mT
     if len(shape) != _IMAGE:
-        return part.view(len(part), *shape)
+        return part.view(part.shape[0], *shape)
     outputs, inputs, rows, columns = shape
-    return part.view(len(part), outputs, rows, columns, inputs).permute(0, 1, 4, 2, 3)
+    return part.view(part.shape[0], outputs, rows, columns, inputs).permute(0, 1, 4, 2, 3)
 
 
 class Stack(ABC):
@@ -89,6 +92,7 @@ class Stack(ABC):
     Attributes:
         weights: (S, P).
         gradient: (S, P), of the last call of `learn`.
+        slope: The loss; whoever needs another one than the readout's own sets it.
     """
 
     kind: str
@@ -103,6 +107,7 @@ class Stack(ABC):
     ) -> None:
         self.networks, self.readout = list(networks), readout
         self.precision, self.compiled = precision, compiled
+        self.slope: Slope = slope
         self.layout = Layout.of(networks[0])
         device = next(networks[0].parameters()).device
         self.weights = torch.empty(len(networks), self.layout.size, device=device)
@@ -143,6 +148,7 @@ class Stack(ABC):
         chosen = [self.networks[row] for row in rows]
         stack = type(self)(chosen, self.readout, precision=self.precision, compiled=self.compiled)
         stack.weights.copy_(self.weights[list(rows)])
+        stack.slope = self.slope
         stack.adopt(self, rows)
         return stack
 
@@ -158,18 +164,17 @@ class Stack(ABC):
                 network.get_parameter(name).copy_(view[0])
         return network.eval()
 
+    def change(self, output: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses (S,) of outputs (S, B, T, O), and their derivative, (S, B, T, O)."""
+        flat = output.detach().float().flatten(1, 2)
+        loss, change = self.slope(flat.mT, y, weight, self.readout)
+        return loss, change.mT.reshape(output.shape).to(output.dtype)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which outputs are computed."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.weights.device.type, dtype=torch.bfloat16)
-
-
-def _slope(output: Tensor, y: Tensor, weight: Tensor, readout: Readout) -> tuple[Tensor, Tensor]:
-    """Return the losses (S,) of outputs (S, B, T, O), and their derivative, (S, B, T, O) too."""
-    flat = output.detach().float().flatten(1, 2)
-    loss, change = slope(flat.mT, y, weight, readout)
-    return loss, change.mT.reshape(output.shape).to(output.dtype)
 
 
 class Sequential(Stack):
@@ -205,7 +210,7 @@ class Sequential(Stack):
             with self.autocast():
                 output, _ = network(x[row], None)
             one = slice(row, row + 1)
-            loss, change = _slope(output[None], y[one], weight[one], self.readout)
+            loss, change = self.change(output[None], y[one], weight[one])
             output.backward(change[0])
             losses.append(loss)
         return torch.cat(losses)
@@ -253,7 +258,7 @@ class Vmapped(Stack):
         self.module.train()
         with self.autocast():
             output = self.learning(leaves, self.buffers, x)
-        loss, change = _slope(output, y, weight, self.readout)
+        loss, change = self.change(output, y, weight)
         changes = torch.autograd.grad(output, list(leaves.values()), change)
         views = self.layout.views(self.gradient)
         for view, gradient in zip(views.values(), changes, strict=True):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 __all__ = ["Slopes", "log_probability", "slopes"]
 
-_TINY = 1e-8  # keeps the division by a vanishing spread finite
+_TINY = 1e-16  # keeps the division by a vanishing variance finite
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -78,19 +78,17 @@ def slopes(output: Tensor, spread: Tensor, lived: Lived, clip: float, entropy: f
         clip: How far the ratio of the probabilities now and then may lie from 1.
         entropy: Weight of the policy's entropy.
     """
-    advantage = lived.advantage
-    deviation, mean = torch.std_mean(advantage, dim=(1, 2), correction=0, keepdim=True)
-    advantage = (advantage - mean) / (deviation + _TINY)
+    advantage = layer_norm(lived.advantage, lived.advantage.shape[1:], eps=_TINY)
     if spread.shape[1] == 0:
         known, chosen = _logarithms(output), lived.choice[:, None]
         now = known.gather(1, chosen)
         weight = _weight(now[:, 0] - lived.chance, advantage, clip)[:, None]
         probability = known.exp()
-        change = (probability * -weight).scatter_add_(1, chosen, weight)
+        change = (probability * weight).neg_().scatter_add_(1, chosen, weight)
         if entropy:
             doubt = -(probability * known).sum(dim=1, keepdim=True)
             change += probability * (known + doubt) * (entropy / now[0].numel())
-        return Slopes(change.movedim(1, -1), torch.zeros_like(spread))
+        return Slopes(change.movedim(1, -1), spread)
     now = log_probability(output, spread, lived.choice)
     weight = _weight(now - lived.chance, advantage, clip)[..., None]
     rate = spread[:, None, None].neg().exp()
@@ -111,5 +109,6 @@ def _logarithms(output: Tensor) -> Tensor:
 def _weight(moved: Tensor, advantage: Tensor, clip: float) -> Tensor:
     """Return the slopes by the log-probabilities, which have moved since, (S, B, T)."""
     ratio = moved.exp()
-    beyond = torch.where(advantage > 0, ratio > 1.0 + clip, ratio < 1.0 - clip)
-    return (ratio * advantage).masked_fill_(beyond, 0.0).mul_(-1.0 / advantage[0].numel())
+    kept = ratio * advantage
+    beyond = ratio.clamp_(1.0 - clip, 1.0 + clip).mul_(advantage) < kept
+    return kept.masked_fill_(beyond, 0.0).mul_(-1.0 / advantage[0].numel())

@@ -165,11 +165,13 @@ def _list(options: argparse.Namespace) -> int:
         task=options.task, agent=options.agent, seeds=1, budget="quick", device="cpu", out=Path()
     )
     columns = "".join(f"{budget:>12}" for budget in BUDGETS)
-    print(f"{'task':36}{'agent':12}{columns}   (training samples)")
+    wide = max(len(run.task) for run in runs) + 2
+    name = max(len(run.agent) for run in runs) + 2
+    print(f"{'task':{wide}}{'agent':{name}}{columns}   (training samples)")
     for run in runs:
         recipe = recipe_of(run.agent, load(run.task).card)
         counts = "".join(f"{recipe.samples[budget]:12,}" for budget in BUDGETS)
-        print(f"{run.task:36}{run.agent:12}{counts}")
+        print(f"{run.task:{wide}}{run.agent:{name}}{counts}")
     return 0
 
 

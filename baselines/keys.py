@@ -58,7 +58,7 @@ def code(*modules: str) -> str:
 
 def _roots(card: TaskCard, task: str, learner: str) -> tuple[str, ...]:
     source = (f"neurotasks.sources.{card.source}",) if card.source else ()
-    return (task, learner, "neurotasks.evaluate", "baselines.work", *source)
+    return (task, learner, "neurotasks.continual", "baselines.work", *source)
 
 
 def _digest(content: bytes) -> str:

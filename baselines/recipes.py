@@ -9,6 +9,7 @@ from typing import Any
 
 from baselines.recipe import Factory, Recipe, samples
 from baselines.recipes_control import CONTROL
+from baselines.recipes_streams import STREAMS
 from neurotasks.card import TaskCard
 
 __all__ = ["RECIPES", "recipe_of"]
@@ -45,12 +46,6 @@ def _torch(network: str, **settings: Any) -> Factory:
     )
 
 
-def _avalanche(strategy: str, **settings: Any) -> Factory:
-    told = {"strategy": strategy, **settings}
-    libraries = ("torch", "avalanche")
-    return Factory("agents.continual", "AvalancheLearner", told, placed=True, libraries=libraries)
-
-
 _NOTHING = samples(0, 0, 0)
 _MOUSE = ("OrientationDecodingMouse-v0",)
 _STRINGER = ("OrientationDecodingStringer-v0",)
@@ -73,7 +68,6 @@ _COGNITION = (
     "Yang2019*",
 )
 _MEMORY_ALONE = ("Yang2019DM[SC]*", "Yang2019DNM*", "Yang2019DlyGo*", "Yang2019DlyAnti*")
-_STREAMS = ("Continual*",)
 
 _CNN = {"width": 64, "weight_decay": 0.01}
 _TRIALS = {"learning_rate": 1e-2, "batch": 32, "checks": 5}
@@ -142,8 +136,5 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe("mlp", _COGNITION, _torch("mlp", width=64, **_TRIALS), samples(1_000, 5_000, 20_000)),
     *CONTROL,
-    # continual learning
-    Recipe("naive", _STREAMS, _avalanche("naive"), samples(2_000, 20_000, 60_000)),
-    Recipe("replay", _STREAMS, _avalanche("replay"), samples(2_000, 20_000, 60_000)),
-    Recipe("cumulative", _STREAMS, _avalanche("cumulative"), samples(2_000, 20_000, 60_000)),
+    *STREAMS,
 )

@@ -51,7 +51,8 @@ _EDGES = ((-0.8, 0.8), (-0.5, 0.5), (-0.105, -0.0175, 0.0, 0.0175, 0.105), (-0.8
 _CART_BINS: dict[str, Any] = {"edges": _EDGES, "worlds": 8, "final_epsilon": 0.01}
 _CAR_BINS: dict[str, Any] = {"bins": 20, "discount": 1.0, "epsilon": 0.0}
 _FAST_CART = {
-    "width": 32, "steps": 64, "batch": 128, "epochs": 3, "learning_rate": 5e-3, "trace": 0.9,
+    "width": 32, "worlds": 32, "steps": 32, "batch": 128, "epochs": 3, "learning_rate": 7e-3,
+    "discount": 0.99, "trace": 0.9,
 }  # fmt: skip
 _SWING = {"discount": 0.9, "trace": 0.95, "standardised": True}
 _LONG = {"discount": 0.99, "trace": 0.95, "standardised": True, "learning_rate": 3e-4}

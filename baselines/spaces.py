@@ -79,6 +79,25 @@ class Whole(Linear):
         return int(trial.suggest_int(name, self.low, self.high))
 
 
+_PPO: Mapping[str, Setting] = {
+    "learning_rate": Log(1e-4, 1e-2),
+    "width": Power(16, 256),
+    "worlds": Power(4, 256),
+    "steps": Whole(16, 512),
+    "batch": Power(64, 4096),
+    "epochs": Whole(1, 20),
+    "trace": Linear(0.7, 1.0),
+    "entropy": Linear(0.0, 0.05),
+}
+_STREAM: Mapping[str, Setting] = {
+    "learning_rate": Log(1e-3, 0.3),
+    "momentum": Linear(0.0, 0.95),
+    "width": Power(32, 512),
+    "batch": Power(8, 128),
+    "strength": Log(1e-2, 1e6),
+}
+"""Of learners of streams; a strategy without a penalty has no strength."""
+
 SPACES: Mapping[str, Mapping[str, Setting]] = {
     "TorchLearner": {
         "learning_rate": Log(1e-4, 1e-1),
@@ -99,16 +118,8 @@ SPACES: Mapping[str, Mapping[str, Setting]] = {
         "settings.batch_size": Power(16, 2048),
         "settings.n_epochs": Whole(2, 32),
     },
-    "PPOLearner": {
-        "learning_rate": Log(1e-4, 1e-2),
-        "width": Power(16, 256),
-        "worlds": Power(4, 256),
-        "steps": Whole(16, 512),
-        "batch": Power(64, 4096),
-        "epochs": Whole(1, 20),
-        "trace": Linear(0.7, 1.0),
-        "entropy": Linear(0.0, 0.05),
-    },
+    "PPOLearner": _PPO,
+    "PPOStreamLearner": _PPO,
     "ReinforceLearner": {
         "learning_rate": Log(1e-4, 1e-1),
         "width": Power(16, 256),
@@ -129,12 +140,9 @@ SPACES: Mapping[str, Mapping[str, Setting]] = {
         "epsilon": Linear(0.0, 1.0),
         "exploration": Linear(0.1, 1.0),
     },
-    "AvalancheLearner": {
-        "learning_rate": Log(1e-3, 0.3),
-        "momentum": Linear(0.0, 0.95),
-        "width": Power(32, 512),
-        "batch": Power(8, 128),
-    },
+    "AvalancheLearner": _STREAM,
+    "StreamLearner": _STREAM,
+    "SupermaskLearner": {**_STREAM, "density": Linear(0.05, 0.95)},
 }
 """The settings by the learner's class and by name. What defines an agent, such as its network or
 the size of its memory, is no setting: changed, it is another agent."""

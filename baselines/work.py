@@ -7,6 +7,7 @@ plans; curves are shown while they grow only where it is told that it does not.
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -191,6 +192,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)  # JSON has no word for it
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 

@@ -108,11 +108,12 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps([card.to_dict() for card in cards], indent=1))
         return
-    print(f"{'task':36}{'topic':24}{'chance':>8}{'ceiling':>8}  {'unit':22}data")
+    wide = max((len(card.label) for card in cards), default=0) + 2
+    print(f"{'task':{wide}}{'topic':26}{'chance':>8}{'ceiling':>8}  {'unit':22}data")
     for card in cards:
         test = card.stages["test"]
         anchors = f"{test.chance:8.4g}{test.ceiling:8.4g}  {card.metric.unit:22}"
-        print(f"{card.label:36}{card.topic:24}{anchors}{card.data}")
+        print(f"{card.label:{wide}}{card.topic:26}{anchors}{card.data}")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -79,11 +79,19 @@ class TaskEnv(gym.Env[Any, Any]):
         return self._world.step(action)
 
 
+def _classes(space: gym.Space[Any]) -> tuple[int, int]:
+    """Return the first and the last class, if the answers are classes; else no integer fits."""
+    if not isinstance(space, gym.spaces.Discrete):
+        return 0, -1
+    return int(space.start), int(space.start + space.n) - 1
+
+
 class _Episodes:
     """One world of a control task: a batch of one."""
 
     def __init__(self, task: ControlTask[Any], stage: str) -> None:
         self._space = task.action_space
+        self._low, self._high = _classes(self._space)
         self._worlds = open_worlds(task, 1, stage)
 
     def seed(self, seed: int) -> None:
@@ -99,8 +107,9 @@ class _Episodes:
         return int(self._worlds.trial()[0])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        answer = check_action(self._space, action, ())
-        outcome = self._worlds.step(answer[None])
+        if type(action) not in _INTEGERS or not self._low <= action <= self._high:
+            action = check_action(self._space, action, ())
+        outcome = self._worlds.step(np.array((action,)))
         seen = self._worlds.observe()[0]
         return seen, float(outcome.reward[0]), bool(outcome.terminated[0]), False, {}
 
@@ -120,10 +129,7 @@ class _Trials:
         self._seed, self._number = 0, -1
         self._first, self._drawn = 0, 0  # trials drawn ahead: number of the first, how many
         self._place = self._end = 0  # steps drawn ahead: the one that is seen, the trial's last
-        self._low, self._high = 0, -1  # the classes, if these are the answers
-        if isinstance(self._space, gym.spaces.Discrete):
-            self._low = int(self._space.start)
-            self._high = self._low + int(self._space.n) - 1
+        self._low, self._high = _classes(self._space)
         self._ended = False
 
     def seed(self, seed: int) -> None:
@@ -140,8 +146,7 @@ class _Trials:
 
     def _draw(self) -> None:
         self._first, self._drawn = self._number, self._ahead
-        seed, first = np.array([self._seed]), np.array([self._number])
-        batch = draw_trials(self._task, self._stage, seed, first, self._ahead)
+        batch = draw_trials(self._task, self._stage, self._seed, self._number, self._ahead)
         self._length = batch.mask.shape[1]
         weight = batch.mask / batch.mask.sum(axis=1, keepdims=True) * self._task.card.metric.sign
         self._x, self._y = (part.reshape((-1, *part.shape[2:])) for part in (batch.x, batch.y))

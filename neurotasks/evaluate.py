@@ -77,20 +77,19 @@ def _measured(
     """Return the raw metric of each trial, and what the task tells besides."""
     number = trials or task.card.stage(stage).trials
     if isinstance(task, ControlTask):
+        start = _start(task, seed, stage, number)
         if type(task).details is ControlTask.details:
-            return _play(task, agent, seed, stage, number), {}
-        draw = Draw(task.card.label, stage, seed, 0, number)
-        start = task.initial(draw, **task.card.stage(stage).parameters)
+            return _play(task, agent, seed, stage, start), {}
         steps: list[tuple[Array, ...]] = []
-        total = _play(task, agent, seed, stage, number, steps)
-        parts = (np.stack(part, axis=1) for part in zip(*steps, strict=True))
-        return total, task.details(Episodes(start, *parts))
-    values = trial_metric(task, agent, seed=seed, stage=stage, trials=trials)
+        total = _play(task, agent, seed, stage, start, steps)
+        columns = (np.stack(column, axis=1) for column in zip(*steps, strict=True))
+        return total, task.details(Episodes(start, *columns))
     if not isinstance(task, TrialTask) or type(task).details is TrialTask.details:
-        return values, {}
+        return trial_metric(task, agent, seed=seed, stage=stage, trials=trials), {}
     batch = task.sample(number, seed, stage)
-    answer, _ = agent.act(batch.x, None)
-    return values, task.details(np.asarray(answer), batch)
+    parts = [_answer(task, agent, batch[c.start : c.stop]) for c in _chunks(task, number)]
+    values, answers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return values, task.details(answers, batch)
 
 
 def trial_metric(
@@ -107,13 +106,13 @@ def trial_metric(
     """
     number = trials or task.card.stage(stage).trials
     if isinstance(task, ControlTask):
-        return _play(task, agent, seed, stage, number)
+        return _play(task, agent, seed, stage, _start(task, seed, stage, number))
     if isinstance(task, StreamTask):
-        return _batch_metric(task, agent, task.test(seed, stage)[:number])
-    parts = []
-    for start, end in _chunks(task, number):
-        parts.append(_answer(task, agent, task.sample(range(start, end), seed, stage)))
-    return np.concatenate(parts)
+        batch = task.test(seed, stage)[:trials]
+        parts = [batch[chunk.start : chunk.stop] for chunk in _chunks(task, len(batch))]
+        return np.concatenate([_answer(task, agent, part)[0] for part in parts])
+    batches = (task.sample(chunk, seed, stage) for chunk in _chunks(task, number))
+    return np.concatenate([_answer(task, agent, batch)[0] for batch in batches])
 
 
 def answered_metric(
@@ -137,26 +136,23 @@ def answered_metric(
     return _valued(task, check_action(task.action_space, answer, tuple(batch.mask.shape)), batch)
 
 
-def _batch_metric(task: StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
-    """Return the raw metric of each trial of a batch, which is answered in parts."""
-    parts = [_answer(task, agent, batch[a:b]) for a, b in _chunks(task, len(batch))]
-    return np.concatenate(parts)
-
-
-def _chunks(task: TrialTask | StreamTask, trials: int) -> list[tuple[int, int]]:
-    """Return the first trial and the end of parts that fit a modest memory."""
+def _chunks(task: TrialTask | StreamTask, number: int) -> list[range]:
+    """Return the trials that an agent answers at a time, within the memory for one answer."""
     step = task.card.steps * int(np.prod(task.observation_space.shape or ()))
     size = max(_CHUNK_BYTES // (8 * max(step, 1)), 1)
-    return [(start, min(start + size, trials)) for start in range(0, trials, size)]
+    return [range(start, min(start + size, number)) for start in range(0, number, size)]
 
 
-def _answer(task: TrialTask | StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
+def _answer(
+    task: TrialTask | StreamTask, agent: Agent, batch: Batch
+) -> tuple[NDArray[np.float64], Array]:
+    """Return the raw metric of each trial, (B,), and the answers, (B, T, *action)."""
     action, _ = agent.act(batch.x, None)
     shape = tuple(batch.mask.shape)
     answer = check_action(task.action_space, action, shape)
     if shape[1] > 1:
         _check_causal(agent, batch.x[:_CHECKED], answer[:_CHECKED])
-    return _valued(task, answer, batch)
+    return _valued(task, answer, batch), answer
 
 
 def _valued(task: TrialTask | StreamTask, answer: Array, batch: Batch) -> NDArray[np.float64]:
@@ -180,12 +176,18 @@ def _check_causal(agent: Agent, x: Array, answer: Array) -> None:
         )
 
 
+def _start(task: ControlTask[Any], seed: int, stage: str, episodes: int) -> Any:
+    """Return the first states of the first episodes of a seed."""
+    draw = Draw(task.card.label, stage, seed, 0, episodes)
+    return task.initial(draw, **task.card.stage(stage).parameters)
+
+
 def _play(
     task: ControlTask[Any],
     agent: Agent,
     seed: int,
     stage: str,
-    episodes: int,
+    state: Any,
     steps: list[tuple[Array, ...]] | None = None,
 ) -> NDArray[np.float64]:
     """Play all episodes side by side until the last one has ended.
@@ -195,15 +197,14 @@ def _play(
         agent: The agent.
         seed: The seed of the episodes.
         stage: The stage.
-        episodes: How many.
+        state: Their first states.
         steps: Gets what was seen, done and earned in each step, and which episodes still ran.
 
     Returns:
         The return of each episode, (B,).
     """
     parameters = task.card.stage(stage).parameters
-    label = task.card.label
-    state = task.initial(Draw(label, stage, seed, 0, episodes), **parameters)
+    label, episodes = task.card.label, len(state[0])
     total = np.zeros(episodes)
     running = np.ones(episodes, dtype=np.bool_)
     memory = None

@@ -21,7 +21,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,16 +70,21 @@ def _numbers(first: Array, count: int) -> Array:
 def _box_muller(words: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return two normals for each word, (B, n) to (B, 2 n); the words are overwritten.
 
-    The same arithmetic as that of `Draw.normal`, in place and in pieces that stay in the cache.
+    The same arithmetic as that of `Draw.normal`, in place and in pieces that stay in the cache. The
+    normals lie in memory in the order of the words.
     """
-    rows, n = words.shape
+    across = words.flags.f_contiguous and not words.flags.c_contiguous
+    normals = np.empty((len(words), 2 * words.shape[1]), np.float32, order="F" if across else "C")
+    cosine, sine = normals[:, : words.shape[1]], normals[:, words.shape[1] :]
+    if across:
+        words, cosine, sine = words.T, cosine.T, sine.T
     bits = words.view(np.uint32)
     bits >>= 8
     halves = bits.view(np.int32)  # now far below the sign; the conversion of these is faster
-    normals = np.empty((rows, 2 * n), dtype=np.float32)
-    piece = max(1, _PIECE // max(n, 1))
-    for start in range(0, rows, piece):
-        part, out = halves[start : start + piece], normals[start : start + piece]
+    piece = max(1, _PIECE // max(words.shape[1], 1))
+    for start in range(0, len(words), piece):
+        rows = slice(start, start + piece)
+        part, cosines, sines = halves[rows], cosine[rows], sine[rows]
         radius, angle = part[:, 0::2].astype(np.float32), part[:, 1::2].astype(np.float32)
         radius += _ONE
         radius *= _UNIT
@@ -88,10 +93,10 @@ def _box_muller(words: NDArray[np.int64]) -> NDArray[np.float32]:
         np.sqrt(radius, out=radius)
         angle *= _UNIT
         angle *= _TURN
-        np.cos(angle, out=out[:, :n])
-        np.sin(angle, out=out[:, n:])
-        out[:, :n] *= radius
-        out[:, n:] *= radius
+        np.cos(angle, out=cosines)
+        np.sin(angle, out=sines)
+        cosines *= radius
+        sines *= radius
     return normals
 
 
@@ -112,7 +117,11 @@ class Draw:
         xp: The array namespace of what is returned.
         device: The device of what is returned; only torch knows devices other than "cpu".
         split: For recorded data, the split to take rows from; it does not change the words.
+        across: Whether the trials lie side by side in memory, step by step; else the numbers of a
+            trial do, which is so unless a subclass says otherwise.
     """
+
+    across: ClassVar[bool] = False
 
     task: str
     stage: str

@@ -182,6 +182,7 @@ class ControlTask(ABC, Generic[State]):
         action_space: Space of one step's action.
         experiences: How many kinds of worlds come one after the other; 0 where it is no stream.
         index: Which of them this task is restricted to; None where it is not.
+        whole: The stream that this task is a part of; None where it is none.
     """
 
     card: ClassVar[TaskCard]
@@ -189,6 +190,7 @@ class ControlTask(ABC, Generic[State]):
     action_space: gym.Space[Any]
     experiences: int = 0
     index: int | None = None
+    whole: ControlTask[Any] | None = None
 
     @abstractmethod
     def initial(self, draw: Draw, *_: Any, **parameters: Any) -> State:
@@ -381,7 +383,8 @@ def rows(draw: Draw, n: int) -> Array:
     trials = (draw.first[:, None] + np.arange(draw.count)) % n
     if draw.stage in ("train", "validation"):
         strides = _coprime(n)
-        order = Draw(draw.task, draw.stage, draw.seeds).uniform("order", (2,))
+        seeds, place = np.unique(draw.seeds, return_inverse=True)
+        order = Draw(draw.task, draw.stage, seeds).uniform("order", (2,))[place]
         a = strides[(order[:, 0] * len(strides)).astype(np.int64)]
         b = (order[:, 1] * n).astype(np.int64)
         trials = (a[:, None] * trials + b[:, None]) % n
@@ -413,7 +416,8 @@ def _restricted(task: Control, index: int) -> Control:
         for name, stage in task.card.stages.items()
     }
     kind, card = type(task), replace(task.card, stages=stages)
-    restricted: type[Control] = type(kind.__name__, (kind,), {"card": card, "index": index})
+    told = {"card": card, "index": index, "whole": task}
+    restricted: type[Control] = type(kind.__name__, (kind,), told)
     return restricted()
 
 
@@ -438,9 +442,11 @@ def tell(images: Array, label: Array, told: int) -> Array:
     """
     if not told:
         return images
-    planes = np.zeros((len(images), told, *images.shape[2:]), dtype=np.uint8)
-    planes[np.arange(len(images)), label] = 255
-    return np.concatenate([images, planes], axis=1)
+    channels = images.shape[1]
+    shown = np.zeros((len(images), channels + told, *images.shape[2:]), dtype=np.uint8)
+    shown[:, :channels] = images
+    shown[np.arange(len(images)), channels + np.asarray(label)] = 255
+    return shown
 
 
 def _stream_order(task: StreamTask, seed: int, numbers: Sequence[int]) -> Batch:

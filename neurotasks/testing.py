@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from neurotasks.agent import Agent
+from neurotasks.agent import Agent, seeded
 from neurotasks.arrays import Array, Namespace
 from neurotasks.errors import NeurotasksError, NoIdealObserver
 from neurotasks.evaluate import trial_metric
@@ -159,7 +159,12 @@ def check_generator(task_id: str) -> None:
 
 
 def _play(task: Task, seed: int, stage: str) -> Array:
-    """Return what some worlds show under fixed actions."""
+    """Return what some worlds show under fixed actions; of a stream the last experience.
+
+    The first experience may be the same for all seeds.
+    """
+    if isinstance(task, StreamTask) and stage == "train":
+        return task.experience(task.experiences - 1, seed).x[:_TRIALS]
     if not isinstance(task, ControlTask):
         return task.sample(_TRIALS, seed, stage).x
     return _rollout(task, seed, stage, _actions(task.action_space, _STEPS))[0]
@@ -450,8 +455,11 @@ def check_anchors(task_id: str, *, trials: int | None = None) -> None:
 def _lands(
     task: Task, agent: Agent, stage: str, anchor: float, error: float, trials: int | None
 ) -> None:
-    values = trial_metric(task, agent, seed=_SEED, stage=stage, trials=trials)
-    spread = float(values.std()) / np.sqrt(len(values)) if task.card.data == "generated" else 0.0
+    values = trial_metric(task, seeded(agent, _SEED), seed=_SEED, stage=stage, trials=trials)
+    generated, unit = task.card.data == "generated", task.card.metric.unit
+    spread = float(values.std()) / np.sqrt(len(values)) if generated else 0.0
+    if generated and unit == "fraction correct":  # all right by chance has no spread of its own
+        spread = max(spread, float(np.sqrt(anchor * (1.0 - anchor) / len(values))))
     allowed = _SIGMA * np.hypot(spread, error) + 1e-3 * abs(anchor)
     _require(
         abs(values.mean() - anchor) <= allowed,

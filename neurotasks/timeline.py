@@ -16,6 +16,7 @@ duration is drawn for each trial, the same calls write through masks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -72,8 +73,7 @@ class Timeline:
 
     def blank(self, channels: int) -> Array:
         """Return inputs that are zero, (B, T, channels) float32."""
-        xp, shape = self.draw.xp, (self.draw.size, self.steps, channels)
-        return xp.zeros(shape, dtype=xp.float32, device=self.draw.device)
+        return self._zeros(self.draw.xp.float32, channels)
 
     def show(self, x: Array, channels: int | slice, value: float | Array, *names: str) -> None:
         """Add a value that is constant during some phases.
@@ -136,9 +136,7 @@ class Timeline:
             trials: The table of trial parameters.
         """
         xp = self.draw.xp
-        shape = (self.draw.size, self.steps, *wanted.shape[1:])
-        y = xp.zeros(shape, dtype=wanted.dtype, device=self.draw.device)
-        mask = xp.zeros(shape[:2], dtype=xp.bool, device=self.draw.device)
+        y, mask = self._zeros(wanted.dtype, *wanted.shape[1:]), self._zeros(xp.bool)
         if self._loose(decision):
             mask = mask | self.during(decision)
             inside = mask if wanted.ndim == 1 else mask[..., None]
@@ -148,6 +146,13 @@ class Timeline:
             mask[:, part] = True
             y[:, part] = wanted[:, None]
         return Batch(x, y, mask, trials)
+
+    def _zeros(self, dtype: Any, *shape: int) -> Array:
+        """Return zeros (B, T, *shape), step by step in memory where the trials lie side by side."""
+        trials, xp = self.draw.size, self.draw.xp
+        if self.draw.across:
+            return xp.zeros((self.steps, trials, *shape), dtype=dtype).swapaxes(0, 1)
+        return xp.zeros((trials, self.steps, *shape), dtype=dtype, device=self.draw.device)
 
     def _loose(self, name: str) -> bool:
         """Say whether a phase has other steps in other trials."""

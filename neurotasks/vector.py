@@ -16,8 +16,6 @@ from neurotasks.worlds import check_action, open_worlds
 
 __all__ = ["TaskVectorEnv"]
 
-_NEVER = 2**62  # a time limit that no trial reaches
-
 
 class TaskVectorEnv(VectorEnv[Any, Any, Any]):
     """N worlds of a task, stepped as one batch; world i has seed s + i.
@@ -50,7 +48,6 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = max_episode_steps
-        self._limit = _NEVER if max_episode_steps is None else max_episode_steps
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -128,7 +125,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         if len(begun):  # these only begin their next trial in this call
             self._worlds.start(begun)
             reward[begun], terminated[begun] = 0.0, False
-        truncated = self._worlds.time >= self._limit
+        truncated = self._truncated()
         info = self._info(columns)
         done = terminated | truncated
         ended = done.nonzero()[0]
@@ -138,12 +135,21 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         self._ended = ended
         return self._worlds.observe(), reward, terminated, truncated, info
 
+    def _truncated(self) -> NDArray[np.bool_]:
+        if self.max_episode_steps is None:
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        return self._worlds.time >= self.max_episode_steps
+
     def _start_ended(
         self, ended: NDArray[np.int64], done: NDArray[np.bool_], info: dict[str, Any]
     ) -> None:
         """Begin the next trial of the ended worlds, and keep what they showed last."""
-        final = np.full(self.num_envs, None, dtype=object)
-        final[ended] = np.fromiter(self._worlds.observe()[ended], dtype=object, count=len(ended))
+        seen = self._worlds.observe()
+        if len(ended) == self.num_envs:
+            final = np.fromiter(seen, dtype=object, count=self.num_envs)
+        else:
+            final = np.full(self.num_envs, None, dtype=object)
+            final[ended] = np.fromiter(seen[ended], dtype=object, count=len(ended))
         info["final_obs"], info["_final_obs"] = final, done.copy()
         info["final_info"] = {name: info[name].copy() for name in info if "final" not in name}
         info["_final_info"] = done

@@ -22,6 +22,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from neurotasks.agent import Agent, Policy
 from neurotasks.rng import check_seed
 from neurotasks.task import Batch, StreamTask, tell
 
@@ -104,23 +105,47 @@ class VideoStream(StreamTask):
         return np.arange(OBJECTS)
 
     def experience(self, index: int, seed: int) -> Batch:
-        """Return the frames of a batch in the order of its list."""
-        return self._batch(check_seed(seed), index, "train")
+        """Return the frames of a batch in the order of its list.
+
+        Raises:
+            IndexError: There is no such batch.
+        """
+        if not 0 <= index < self.experiences:
+            raise IndexError(f"{self.card.id} has batches 0 to {self.experiences - 1}, not {index}")
+        return self._show(check_seed(seed), self.frames(seed, index, "train"), "train")
 
     def test(self, seed: int, stage: str = "test") -> Batch:
         """Return frames of the three test sessions.
 
         Its groups are the batches that teach the objects in NC, and else the sessions.
         """
-        return self._batch(check_seed(seed), TEST, stage)
+        self.card.stage(stage)
+        return self._show(check_seed(seed), self.frames(seed, TEST, stage), stage)
 
     def sizes(self, seed: int) -> list[int]:
         """Return the number of frames of each batch, from the lists alone."""
         batches = range(self.experiences)
         return [len(self.frames(check_seed(seed), batch, "train").item) for batch in batches]
 
-    def _batch(self, seed: int, batch: int, stage: str) -> Batch:
-        listed = self.frames(seed, batch, stage)
+    def sample(self, trials: int | range, seed: int = 0, stage: str = "train") -> Batch:
+        """Return trials by their numbers, as `StreamTask` does; no other frame is looked at."""
+        self.card.stage(stage)
+        shown = "test" if stage == "validation" else stage
+        batches = range(self.experiences) if stage == "train" else (TEST,)
+        parts = [self.frames(check_seed(seed), batch, shown) for batch in batches]
+        numbers = np.arange(trials) if isinstance(trials, int) else np.asarray(trials, np.int64)
+        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        listed = Frames(*(column[numbers % len(column)] for column in columns))
+        return self._show(seed, listed, shown)
+
+    def trivial(self, stage: str = "test") -> Agent:
+        """Answer one class; of fifty the last, which a batch of NC teaches with four others."""
+        self.card.stage(stage)
+        answer = 0 if self.told or self.level == "category" else OBJECTS - 1
+        return Policy(lambda x: np.full(x.shape[:2], answer))
+
+    def _show(self, seed: int, listed: Frames, stage: str) -> Batch:
+        """Return frames with their truths."""
         item, images = listed.item - 1, self.images(seed, listed, stage)
         label = (
             item // (OBJECTS // CATEGORIES)

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotasks.ahead import draw_trials, trials_ahead
+from neurotasks.ahead import draw_side_by_side, trials_ahead
 from neurotasks.arrays import Array
 from neurotasks.errors import InvalidAction
 from neurotasks.rng import Draw
@@ -21,9 +21,9 @@ from neurotasks.task import Batch, ControlTask, StreamTask, Task, TrialTask
 
 __all__ = ["Outcome", "Worlds", "check_action", "open_worlds"]
 
-_TRIALS_AT_A_TIME = 1024  # that are drawn in one call
 _STATE_BYTES = 8 << 20  # of first states drawn ahead
 _BUFFER_STATES = 256
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}  # by bytes
 
 
 class Outcome(NamedTuple):
@@ -93,7 +93,7 @@ def check_action(space: gym.Space[Any], action: Any, shape: tuple[int, ...]) -> 
             raise InvalidAction(f"the action has type {array.dtype}; {space} takes integers")
         low, count = int(space.start), int(space.n)
         # Read as unsigned numbers, what lies below the first class lies above the last one too.
-        place = (array - low if low else array).view(f"u{array.itemsize}")
+        place = (array - low if low else array).view(_UNSIGNED[array.itemsize])
         if place.size and place.max() >= count:
             bad, high = array[place >= count].flat[0], low + count - 1
             raise InvalidAction(f"the action {bad} does not exist; {space} has {low} to {high}")
@@ -121,9 +121,10 @@ class _TrialWorlds:
         self.time = np.zeros(num, dtype=np.int64)
         self.rows = np.arange(num)
         self.together = False  # whether all worlds are at the same place
+        self.place: Any = 0  # where what is seen now stands in the blocks
         self.last = task.card.steps - 1  # the last step of a trial
         self.ahead = trials_ahead(task, num)
-        self.x: Array = None  # (ahead * T, N, *observation)
+        self.x: Array = None  # (T * ahead, N, *observation)
         self.y: Array = None
         self.mask: Array = None
         self.share: Array = None  # (ahead, N), of each scored step in the reward of a trial
@@ -142,81 +143,84 @@ class _TrialWorlds:
             used = self.number - self.first
             self._fill(((used > self.ahead // 2) | (used >= self.drawn)).nonzero()[0])
         self.together = len(which) == self.num and not (np.ptp(self.number) or np.ptp(self.first))
+        self.place = self._place()
 
     def _fill(self, which: NDArray[np.int64]) -> None:
-        some = max(1, _TRIALS_AT_A_TIME // self.ahead)  # worlds, so that all stays in the cache
-        for begin in range(0, len(which), some):
-            part = which[begin : begin + some]
-            self._keep(part, self._draw(part))
-        self.first[which] = np.maximum(self.number[which], 0)
-        self.drawn[which] = self.ahead
+        first = np.maximum(self.number[which], 0)  # a world that has not begun begins with trial 0
+        parts = draw_side_by_side(self.task, self.stage, self.seeds[which], first, self.ahead)
+        for some, trials, batch in parts:
+            self._keep(which[some], trials, batch)
+        self.first[which], self.drawn[which] = first, self.ahead
         self.pays = self.mask.any(axis=1).tolist()
 
-    def _draw(self, which: NDArray[np.int64]) -> Batch:
-        # A world that has not begun yet begins with trial 0.
-        first = np.maximum(self.number[which], 0)
-        return draw_trials(self.task, self.stage, self.seeds[which], first, self.ahead)
-
-    def _keep(self, which: NDArray[np.int64], batch: Batch) -> None:
+    def _keep(self, which: NDArray[np.int64], trials: slice, batch: Batch) -> None:
         steps = batch.mask.shape[1]
         if self.x is None:
             self.last = steps - 1
             self.x, self.y, self.mask = (
-                np.zeros((self.ahead * steps, self.num, *part.shape[2:]), part.dtype)
+                np.zeros((steps * self.ahead, self.num, *part.shape[2:]), part.dtype)
                 for part in (batch.x, batch.y, batch.mask)
             )
             self.share = np.zeros((self.ahead, self.num))
         neighbours = slice(which[0], which[-1] + 1)
         place: Any = neighbours if which[-1] - which[0] + 1 == len(which) else which
         for buffer, part in ((self.x, batch.x), (self.y, batch.y), (self.mask, batch.mask)):
-            rows = part.reshape((len(which), self.ahead * steps, *part.shape[2:]))
-            _items(buffer)[:, place] = _items(rows).T
-        counts = batch.mask.sum(axis=-1).reshape(len(which), self.ahead)
-        self.share[:, place] = self.task.card.metric.sign / counts.T
+            rows = _items(part.swapaxes(0, 1)).reshape(steps, -1, len(which))
+            _items(buffer).reshape(steps, self.ahead, self.num)[:, trials, place] = rows
+        counts = batch.mask.sum(axis=1).reshape(-1, len(which))
+        self.share[trials, place] = self.task.card.metric.sign / counts
 
     def _place(self) -> Any:
-        """Return where what is seen now stands in the blocks: one row, or one for each world."""
+        """Return the row of what is seen now: one of all worlds, or one of each."""
         if self.together:
             trial, time = int(self.number[0] - self.first[0]), int(self.time[0])
-            return trial * (self.last + 1) + min(time, self.last)
+            return min(time, self.last) * self.ahead + trial
         # After its end a trial goes on showing its last step.
-        steps = np.minimum(self.time, self.last)
-        return (self.number - self.first) * (self.last + 1) + steps
+        return np.minimum(self.time, self.last) * self.ahead + self.number - self.first
 
     def _at(self, buffer: Array, place: Any) -> Array:
         """Return a copy of what stands there, (N, ...)."""
-        return buffer[place].copy() if isinstance(place, int) else buffer[place, self.rows]
+        return buffer[place].copy() if self.together else buffer[place, self.rows]
 
     def observe(self) -> Array:
-        return self._at(self.x, self._place())
+        return self._at(self.x, self.place)
 
     def trial(self) -> NDArray[np.int64]:
         return self.number.copy()
 
     def step(self, action: Array) -> Outcome:
-        place = self._place()
+        place = self.place
         truth, scored = self._at(self.y, place), self._at(self.mask, place)
-        if self.pays[place] if isinstance(place, int) else scored.any():
+        if self.pays[place] if self.together else scored.any():
             values = self.task.card.metric.values
             if values is None:
                 raise TypeError(
                     f"{self.task.card.id} is a trial task, so its metric needs `values`"
                 )
-            share = self._at(self.share, place // (self.last + 1))
+            share = self._at(self.share, place % self.ahead)
             reward = values(action[:, None], truth[:, None])[:, 0] * share
             reward[~scored] = 0.0
         else:
             reward = np.zeros(self.num)
         info = {"trial": self.number.copy(), "answer": truth, "scored": scored}
         self.time += 1
-        return Outcome(reward, self.time > self.last, info)
+        self.place = self._place()
+        return Outcome(reward, self._over(), info)
+
+    def _over(self) -> NDArray[np.bool_]:
+        """Return which trials have shown their last step."""
+        if not self.together:
+            return self.time > self.last
+        return (np.ones if self.time[0] > self.last else np.zeros)(self.num, np.bool_)
 
 
 def _items(array: Array) -> Array:
     """Return a view (M, N) of (M, N, ...): a vector is moved faster as one item of its bytes."""
     if not array.shape[2:]:
         return array
-    flat = np.ascontiguousarray(array).reshape((*array.shape[:2], -1))
+    flat = array.reshape((*array.shape[:2], -1))
+    if flat.strides[2] != flat.itemsize:
+        flat = np.ascontiguousarray(flat)
     return flat.view((np.void, flat.shape[2] * flat.itemsize))[..., 0]
 
 

@@ -19,10 +19,11 @@ import pkgutil
 from functools import cache
 
 from neurotasks.errors import DataError
+from neurotasks.sources._arrays import Blocks
 from neurotasks.sources._digits import digits
 from neurotasks.sources._source import File, Source, cache_dir
 
-__all__ = ["File", "Source", "all_sources", "cache_dir", "digits", "get"]
+__all__ = ["Blocks", "File", "Source", "all_sources", "cache_dir", "digits", "get"]
 
 
 def all_sources() -> tuple[Source, ...]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neurotasks.errors import CorruptData, DataError, MissingData, UnwritableFolder
+from neurotasks.sources._arrays import Prepared, mapped, write
 from neurotasks.sources._files import File, copy, download, problem
 
 __all__ = ["File", "Source", "cache_dir"]
@@ -44,8 +41,9 @@ class Source:
         licence: The licence of the data, as its authors state it.
         citation: The paper to cite.
         files: The published files. Optional ones may be alternatives of each other.
-        prepare: From the folder of the raw files to the arrays, by name. It is called when all
-            files that are not optional are there and all files that are there have been verified.
+        prepare: From the folder of the raw files to the arrays, by name; large ones as `Blocks`. It
+            is called when all files that are not optional are there and all files that are there
+            have been verified.
         version: To be raised when `prepare` changes, so that arrays are made anew.
     """
 
@@ -55,7 +53,7 @@ class Source:
     licence: str
     citation: str
     files: tuple[File, ...]
-    prepare: Callable[[Path], Mapping[str, NDArray[Any]]]
+    prepare: Callable[[Path], Mapping[str, Prepared]]
     version: int = 0
 
     @property
@@ -90,8 +88,8 @@ class Source:
             self._verify(present)
             arrays = self.prepare(self.raw)
             with _writable(self.folder):
-                _write(arrays, prepared)
-        return _open(prepared)
+                write(arrays, prepared)
+        return mapped(prepared)
 
     def fetch(self, progress: Any = False) -> list[str]:  # noqa: FBT002 - pooch's own convention
         """Download what is missing or corrupt, and return the names of the files that came.
@@ -213,23 +211,3 @@ def _below(path: Path) -> list[Path]:
     if not path.is_file():
         raise MissingData(f"there is no file or folder {path}")
     return [path]
-
-
-def _write(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
-    """Write arrays into a new folder, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".preparing-") as temporary:
-        whole = Path(temporary) / folder.name
-        whole.mkdir()
-        for name, array in arrays.items():
-            with (whole / f"{name}.npy").open("wb") as file:
-                np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-        if not folder.is_dir():  # else another process was faster, with the same arrays
-            whole.rename(folder)
-
-
-@lru_cache(maxsize=32)
-def _open(folder: Path) -> Mapping[str, NDArray[Any]]:
-    files = sorted(folder.glob("*.npy"))
-    return MappingProxyType({file.stem: np.load(file, mmap_mode="r") for file in files})

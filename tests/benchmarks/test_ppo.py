@@ -37,8 +37,17 @@ ROUNDS = 3
 ZOO = {"worlds": 8, "steps": 32, "batch": 256, "epochs": 20, "clip_annealed": True}
 """What the zoo of Stable-Baselines3 uses here; all else is the same by default."""
 
-BEST = {"width": 32, "steps": 64, "batch": 128, "epochs": 3, "learning_rate": 5e-3, "trace": 0.9}
-"""Found with seeds 10 to 19."""
+BEST = {
+    "width": 32,
+    "worlds": 32,
+    "steps": 32,
+    "batch": 128,
+    "epochs": 3,
+    "learning_rate": 7e-3,
+    "discount": 0.99,
+    "trace": 0.9,
+}
+"""Found with seeds 10 to 49."""
 
 
 class Referee:
@@ -170,10 +179,10 @@ def test_against_stable_baselines(benchmark, stable_baselines, name, settings, t
 
 
 def test_against_rejax(benchmark):
-    """Rejax with what it publishes and with our settings: the faster one is compared."""
+    """Rejax with three settings, ours among them: the fastest that solves all seeds is compared."""
     if not PYTHON.exists():
         pytest.skip("Rejax is not installed; `make bench-peers` installs it")
-    ours, theirs = [], {"published": [], "ours": []}
+    ours, theirs = [], {"published": [], "ours": [], "gentle": []}
 
     def turn():
         ours.append(native(**BEST))
@@ -183,9 +192,10 @@ def test_against_rejax(benchmark):
             found.append(json.loads(done.stdout))
 
     benchmark.pedantic(turn, rounds=ROUNDS)
-    assert all(len(r["solved"]) == len(SEEDS) for found in theirs.values() for r in found)
     seconds = {name: [r["seconds"] for r in found] for name, found in theirs.items()}
-    best = min(seconds, key=lambda name: statistics.median(seconds[name]))
+    solved = {name: min(len(r["solved"]) for r in found) for name, found in theirs.items()}
+    whole = [name for name in theirs if solved[name] == len(SEEDS)]
+    best = min(whole, key=lambda name: statistics.median(seconds[name]))
     compiled = statistics.median(r["compile"] for r in theirs[best])
     record(
         benchmark,
@@ -196,4 +206,5 @@ def test_against_rejax(benchmark):
         rejax_settings=best,
         with_compilation=(compiled + statistics.median(seconds[best])) / statistics.median(ours),
         rejax_seconds={name: statistics.median(values) for name, values in seconds.items()},
+        rejax_solved=solved,
     )

@@ -45,7 +45,7 @@ def test_evaluate_prints_the_score_of_an_agent(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["show", "CartPol-v0"], "did you mean CartPole-v0?"),
+        (["show", "CartPol-v0"], "did you mean CartPole-v0 or"),
         (
             ["evaluate", "CartPole-v0", "--agent", "best"],
             "give 'trivial', 'ideal' or 'module:name'",

@@ -51,7 +51,9 @@ def test_contract(check, label):
 
 @pytest.mark.parametrize("label", IDS)
 def test_trivial_is_chance_and_ideal_is_the_ceiling(label):
-    run(testing.check_anchors, label)
+    card = neurotasks.load(label).card
+    films = card.form == "stream" and card.data == "generated"  # each frame is held against all
+    run(lambda: testing.check_anchors(label, trials=300 if films else None))
 
 
 @pytest.mark.parametrize("label", GENERATED)

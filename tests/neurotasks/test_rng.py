@@ -130,3 +130,11 @@ def test_permutations_are_permutations():
 def test_a_seed_that_is_none_says_so(seed):
     with pytest.raises(InvalidSeed, match="must be an integer"):
         check_seed(seed)
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 200])
+@pytest.mark.parametrize("shape", [(), (2,), (5,)])
+def test_normals_of_many_seeds_are_those_of_each(seeds, shape):
+    together = Draw("Task-v0", "train", np.arange(seeds), 1, 2).normal("noise", shape)
+    alone = [Draw("Task-v0", "train", seed, 1, 2).normal("noise", shape) for seed in range(seeds)]
+    np.testing.assert_array_equal(together, np.concatenate(alone))

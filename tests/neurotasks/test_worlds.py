@@ -78,8 +78,10 @@ def test_both_ways_to_the_words_are_one(monkeypatch, seeds, first, count, step):
 def test_trial_worlds_together_and_apart(monkeypatch):
     """Trials of worlds in step and out of step, beyond the blocks that are drawn ahead."""
     monkeypatch.setattr(ahead, "_TRIALS", 4)
-    monkeypatch.setattr(worlds, "_TRIALS_AT_A_TIME", 8)  # two worlds at a time
     task = neurotasks.load("PerceptualDecisionMaking-v0")
+    size = 22 * 3 * 4  # bytes of what a trial shows
+    monkeypatch.setattr(ahead, "_BYTES_OF_WORDS", 4 * 2 * size)  # two worlds at a time
+    monkeypatch.setattr(ahead, "_BYTES_AT_A_TIME", 3 * 2 * size)  # three trials of each
     trials = [task.sample(60, 30 + world) for world in range(5)]
     env = gym.make_vec(task.card.id, num_envs=5, autoreset_mode="Disabled")
     seen, _ = env.reset(seed=30)

@@ -2,6 +2,7 @@
 
 python rejax_side.py published
 python rejax_side.py ours
+python rejax_side.py gentle
 
 It stays on the cores of whoever starts it. Ten seeds learn side by side under `vmap`, compiled
 ahead of time. Prints as JSON the CPU seconds to compile and to train, the environment steps of each
@@ -23,6 +24,21 @@ from rejax.evaluate import evaluate_single
 
 PyTree: TypeAlias = Any
 
+OURS = {
+    "num_envs": 32,
+    "num_steps": 32,
+    "num_epochs": 3,
+    "num_minibatches": 8,
+    "learning_rate": 0.007,
+    "falls": True,
+    "max_grad_norm": 0.5,
+    "gamma": 0.99,
+    "gae_lambda": 0.9,
+    "ent_coef": 0.0,
+    "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (32, 32)},
+}
+"""Ours, with the same fall of the learning rate."""
+
 SETTINGS = {
     # What Rejax publishes for this problem.
     "published": {
@@ -37,20 +53,9 @@ SETTINGS = {
         "ent_coef": 0.01,
         "agent_kwargs": {"activation": "tanh"},
     },
-    # Ours, with the same fall of the learning rate.
-    "ours": {
-        "num_envs": 16,
-        "num_steps": 64,
-        "num_epochs": 3,
-        "num_minibatches": 8,
-        "learning_rate": 0.005,
-        "falls": True,
-        "max_grad_norm": 0.5,
-        "gamma": 0.98,
-        "gae_lambda": 0.9,
-        "ent_coef": 0.0,
-        "agent_kwargs": {"activation": "tanh", "hidden_layer_sizes": (32, 32)},
-    },
+    "ours": OURS,
+    # With ours one of its seeds is not solved within the budget; with these all of them are.
+    "gentle": {**OURS, "learning_rate": 0.005, "gamma": 0.98},
 }
 SEEDS, EPISODES, ENOUGH, IN_A_ROW = 10, 20, 475.0, 3
 EVERY, BUDGET = 2048, 100_000

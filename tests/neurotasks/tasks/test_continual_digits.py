@@ -6,13 +6,20 @@ import sys
 import numpy as np
 import pytest
 
-from neurotasks import load, sources
+from neurotasks import load, scenarios, sources
 from neurotasks.agent import Budget, silent
 from neurotasks.continual import evaluate_stream
 from neurotasks.errors import MissingExtra, NoIdealObserver
 from neurotasks.tasks import continual_digits
 
 pytest.importorskip("sklearn")
+
+SPLIT = ["SplitDigitsTask-v0", "SplitDigitsDomain-v0", "ContinualDigits-v0"]
+WHOLE = [
+    f"{protocol}Digits{scenario}-v0"
+    for protocol in ("Permuted", "Rotated")
+    for scenario in ("Task", "Domain", "Class")
+]
 
 
 @pytest.fixture
@@ -33,10 +40,50 @@ class Constant:
         return np.full(observation.shape[:2], self.digit), state
 
 
-def test_each_experience_teaches_two_digits_and_all_are_taught_once(task):
-    taught = [np.unique(task.experience(index, 4).y) for index in range(task.experiences)]
+def digit_of(batch):
+    return continual_digits._digits().labels[batch.trials["row"]]
+
+
+@pytest.mark.parametrize("label", SPLIT)
+def test_each_experience_teaches_two_digits_and_all_are_taught_once(label):
+    task = load(label)
+    taught = [np.unique(digit_of(task.experience(i, 4))) for i in range(task.experiences)]
     assert [len(digits) for digits in taught] == [2] * 5
     assert sorted(np.concatenate(taught)) == list(range(10))
+
+
+@pytest.mark.parametrize("label", WHOLE)
+def test_each_experience_teaches_all_digits_and_tests_each_as_often(label):
+    task = load(label)
+    batch, test = task.experience(3, 4), task.test(4)
+    assert np.bincount(digit_of(batch)).min() >= 129
+    assert len(batch) == 1347
+    counts = np.zeros((5, 10), dtype=int)
+    np.add.at(counts, (test.trials["group"], digit_of(test)), 1)
+    assert (counts == 45).all()
+
+
+@pytest.mark.parametrize("label", [*SPLIT, *WHOLE])
+def test_the_card_tells_the_sizes(label):
+    task = load(label)
+    assert sum(task.sizes(3)) == task.card.splits["train"] == len(task.dataset("train", 3))
+    assert len(task.test(3)) == task.card.splits["test"] == task.card.stages["test"].trials
+
+
+@pytest.mark.parametrize("label", [*SPLIT, *WHOLE])
+def test_all_streams_hold_out_the_same_images(label):
+    assert set(load(label).test(1).trials["row"]) == set(continual_digits._digits().test)
+
+
+@pytest.mark.parametrize("label", [*SPLIT, *WHOLE])
+@pytest.mark.parametrize("seed", [0, 9])
+def test_any_constant_is_right_exactly_as_often_as_chance_says(label, seed):
+    task = load(label)
+    test = task.test(seed)
+    group, size = test.trials["group"], np.bincount(test.trials["group"])
+    for answer in range(task.action_space.n):
+        right = np.bincount(group, test.y[:, 0] == answer) / size
+        assert right.mean() == pytest.approx(task.card.stages["test"].chance, abs=1e-12)
 
 
 def test_every_training_image_comes_once_and_no_test_image(task):
@@ -111,7 +158,7 @@ def test_needs_no_network(task, monkeypatch):
 
 def test_without_scikit_learn_the_extra_is_named(task, monkeypatch):
     continual_digits._digits.cache_clear()
-    continual_digits._taught.cache_clear()
+    scenarios._order.cache_clear()
     sources.digits.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtra, match=r"pip install 'neurotasks\[digits\]'"):

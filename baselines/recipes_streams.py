@@ -1,0 +1,145 @@
+"""The recipes of continual learning: strategies of our own, all seeds at once, and Avalanche's.
+
+Learning rates and strengths are the best on held-out trials of split digits with seeds 5 to 9.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from baselines.recipe import Factory, Recipe, samples
+
+__all__ = ["STREAMS"]
+
+_DIGITS = ("ContinualDigits-v0", "SplitDigits*", "PermutedDigits*", "RotatedDigits*")
+_MNIST = ("SplitMNIST*", "PermutedMNIST*", "RotatedMNIST*")
+_OBJECTS = ("ContinualObjects*",)
+_CORE50 = ("ContinualCORe50*",)
+_RULES = ("ContinualYang2019-v0",)
+_CARTS = ("ContinualCartPole-v0",)
+_TOLD = ("SplitDigitsTask-v0", "PermutedDigitsTask-v0", "RotatedDigitsTask-v0", "*MNISTTask-v0")
+_UNTOLD = ("ContinualDigits-v0", "SplitDigitsDomain-v0", "PermutedDigitsDomain-v0")
+
+_COMPARED = (
+    "ContinualDigits-v0",
+    "SplitDigitsTask-v0",
+    "SplitMNIST*",
+    "PermutedMNIST*",
+)
+_COMPARED_FILMS = ("ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0", "ContinualCORe50*")
+"""Where all strategies are compared: those of Avalanche learn one seed after the other."""
+
+_SAMPLES = {
+    _DIGITS: samples(2_000, 40_000, 200_000),
+    _MNIST: samples(2_000, 60_000, 600_000),
+    _OBJECTS: samples(2_000, 60_000, 240_000),
+    _CORE50: samples(2_000, 60_000, 480_000),
+    _RULES: samples(1_000, 60_000, 240_000),
+}
+"""Trials shown in the whole stream, those from a memory included."""
+
+_FITTING: dict[tuple[str, ...], dict[str, Any]] = {
+    _OBJECTS: {"width": 256, "learning_rate": 0.01},
+    _CORE50: {"width": 256, "learning_rate": 0.01},
+    _RULES: {"network": "gru", "width": 64, "clip": 1.0},
+}
+"""What all strategies are told on some streams."""
+
+_SLOW: dict[str, Any] = {"learning_rate": 0.01}
+_MEMORY: dict[str, Any] = {"memory": 500}
+
+
+def _native(strategy: str, **settings: Any) -> Factory:
+    told = {"strategy": strategy, **settings}
+    return Factory(
+        "agents.stream_learner",
+        "StreamLearner",
+        told,
+        placed=True,
+        together=True,
+        libraries=("torch",),
+    )
+
+
+def _avalanche(strategy: str, **settings: Any) -> Factory:
+    told = {"strategy": strategy, **settings}
+    libraries = ("torch", "avalanche")
+    return Factory("agents.continual", "AvalancheLearner", told, placed=True, libraries=libraries)
+
+
+def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
+    """Return the recipes of one of our own strategies on all streams of trials."""
+    strategy = name.removesuffix("-online")
+    return tuple(
+        Recipe(name, tasks, _native(strategy, **{**settings, **_FITTING.get(tasks, {})}), counts)
+        for tasks, counts in _SAMPLES.items()
+    )
+
+
+def _others(name: str, films: dict[str, Any] | None = None, **settings: Any) -> tuple[Recipe, ...]:
+    """Return the recipes of one of Avalanche's strategies; `films` is told on films alone."""
+    counts = samples(2_000, 40_000, 200_000)
+    wide = {**settings, **_FITTING[_OBJECTS], **(films or {})}
+    return (
+        Recipe(name, _COMPARED_FILMS, _avalanche(name, **wide), counts),
+        Recipe(name, _COMPARED, _avalanche(name, **settings), counts),
+    )
+
+
+def _carts(strategy: str) -> Recipe:
+    """Return the recipe of PPO on the stream of carts."""
+    told = {
+        "strategy": strategy,
+        "width": 32,
+        "learning_rate": 5e-3,
+        "discount": 0.99,
+        "trace": 0.9,
+    }
+    learner = Factory(
+        "agents.ppo_stream",
+        "PPOStreamLearner",
+        {**told, "worlds": 32, "steps": 32, "batch": 128, "epochs": 3},
+        placed=True,
+        together=True,
+        libraries=("torch",),
+    )
+    return Recipe(f"{strategy}-ppo", _CARTS, learner, samples(8_192, 131_072, 524_288))
+
+
+def _masks(tasks: tuple[str, ...], **settings: Any) -> Recipe:
+    learner = Factory(
+        "agents.supermasks",
+        "SupermaskLearner",
+        settings,
+        placed=True,
+        together=True,
+        libraries=("torch",),
+    )
+    return Recipe("supermasks", tasks, learner, samples(2_000, 40_000, 200_000))
+
+
+STREAMS: tuple[Recipe, ...] = (
+    *_own("naive", **_SLOW),
+    *_own("ewc", strength=3e4, **_SLOW),
+    *_own("ewc-online", strength=3e4, decay=1.0, **_SLOW),
+    *_own("si", strength=3.0, **_SLOW),
+    *_own("replay", **_MEMORY),
+    *_own("cumulative"),
+    *_own("joint"),
+    _carts("naive"),
+    _carts("joint"),
+    _masks(_TOLD),
+    _masks(_UNTOLD, inference="entropy"),
+    *_others("mas"),
+    *_others("lwf"),
+    *_others("agem"),
+    *_others("gem"),
+    *_others("gdumb", **_MEMORY),
+    *_others("icarl", **_MEMORY),
+    *_others("derpp", {"strength": 0.1}, **_MEMORY),
+    *_others("er-ace", **_MEMORY),
+    *_others("cwr"),
+    *_others("ar1"),
+    *_others("slda"),
+    *_others("generative"),
+)
