@@ -1,14 +1,15 @@
-"""Read results, tell which belong to the present cards, and rank them."""
+"""The read model of all pages: what is shown of each task, from result files or from a store."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leaderboard.check import STAGES, problem
+from leaderboard.statistics import RankInterval, rank_intervals, tie_groups
 from neurotasks.card import TaskCard
 from neurotasks.errors import CorruptResult, NoResults, UnknownStage
 from neurotasks.results import Result, read_result
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "collect",
     "order",
+    "placed",
     "read",
 ]
 
@@ -33,13 +35,13 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Record:
-    """A result and the file that it was read from."""
+    """A result and where it was read from: a file, or the address of a submission."""
 
     path: Path
     result: Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """What the board shows of one agent on one task.
 
@@ -47,17 +49,27 @@ class Row:
         record: The result shown.
         scores: The score by stage, over the seeds.
         raws: The raw metric by stage, likewise.
-        rank: Place by score in stage "test"; None for the anchors and for earlier versions.
-        overlaps: Ranks of the agents whose interval overlaps with this one's.
+        stage: The stage whose score ranks.
+        rank: Place by score; None for the anchors and for what is not ranked.
+        places: The ranks that the intervals leave open; None without a rank, and for one run.
+        group: Tie group, counted from 1; likewise None.
         others: Results of the same agent and card that have fewer seeds and are not shown.
+        author: Who handed it in; empty for result files.
+        submission: Number of the submission; None for result files.
+        format: Format of the submission; empty for result files.
     """
 
     record: Record
     scores: Mapping[str, Interval]
     raws: Mapping[str, Interval]
+    stage: str = "test"
     rank: int | None = None
-    overlaps: tuple[int, ...] = ()
+    places: RankInterval | None = None
+    group: int | None = None
     others: int = 0
+    author: str = ""
+    submission: int | None = None
+    format: str = ""
 
     @property
     def result(self) -> Result:
@@ -70,6 +82,11 @@ class Row:
         return self.record.result.agent
 
     @property
+    def score(self) -> Interval:
+        """The score that ranks."""
+        return self.scores[self.stage]
+
+    @property
     def is_anchor(self) -> bool:
         """Whether this is the ideal or the trivial agent."""
         return self.agent in ANCHORS
@@ -80,19 +97,37 @@ class Table:
     """One task and who answered it.
 
     Attributes:
-        card: The task's present card.
+        card: The task's card.
         rows: The ideal agent, then the ranked ones, then the trivial one.
+        unranked: Results with too few seeds to be ranked.
+        reported: What nobody could verify: numbers alone.
         earlier: Results earned under another card of the same id; not ranked.
     """
 
     card: TaskCard
     rows: tuple[Row, ...] = ()
+    unranked: tuple[Row, ...] = ()
+    reported: tuple[Row, ...] = ()
     earlier: tuple[Row, ...] = ()
 
     @property
     def ranked(self) -> tuple[Row, ...]:
         """The rows that have a rank, best first."""
         return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that any row has, in order."""
+        shown = {stage for row in (*self.rows, *self.unranked) for stage in row.scores}
+        return tuple(stage for stage in STAGES if stage in shown | set(self.card.evaluated))
+
+    @property
+    def versions(self) -> dict[str, tuple[Row, ...]]:
+        """The results of each earlier card."""
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in self.earlier:
+            found[row.result.card].append(row)
+        return {card: tuple(rows) for card, rows in found.items()}
 
 
 @dataclass(frozen=True)
@@ -138,8 +173,13 @@ def read(folder: Path) -> tuple[Record, ...]:
     return tuple(records)
 
 
-def collect(records: Sequence[Record], cards: Iterable[TaskCard]) -> Board:
+def collect(records: Sequence[Record], cards: Iterable[TaskCard], minimum_seeds: int = 1) -> Board:
     """Sort results into one table for each task.
+
+    Args:
+        records: What was read.
+        cards: The tasks.
+        minimum_seeds: With fewer a result is shown without a rank.
 
     Raises:
         CorruptResult: Scores do not follow from the raw metrics and the card that they name.
@@ -147,7 +187,7 @@ def collect(records: Sequence[Record], cards: Iterable[TaskCard]) -> Board:
     by_task: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_task[record.result.task].append(record)
-    tables = tuple(_table(card, by_task.pop(card.id, [])) for card in cards)
+    tables = tuple(_table(card, by_task.pop(card.id, []), minimum_seeds) for card in cards)
     unknown = tuple(record for rest in by_task.values() for record in rest)
     return Board(tables, unknown, tuple(records))
 
@@ -157,18 +197,32 @@ def order(agent: str) -> int:
     return {"ideal": 0, "trivial": 2}.get(agent, 1)
 
 
-def _table(card: TaskCard, records: Sequence[Record]) -> Table:
+def placed(intervals: Sequence[Interval]) -> list[tuple[RankInterval, int] | tuple[None, None]]:
+    """Return the open ranks and the tie group of each interval; one run has no interval to tell."""
+    wide = [i if i.runs > 1 else Interval(i.mean, -math.inf, math.inf, 1) for i in intervals]
+    found = zip(intervals, rank_intervals(wide), tie_groups(wide), strict=True)
+    return [(rank, group) if one.runs > 1 else (None, None) for one, rank, group in found]
+
+
+def _table(card: TaskCard, records: Sequence[Record], minimum_seeds: int) -> Table:
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.result.card, record.result.agent].append(record)
     rows: list[Row] = []
+    unranked: list[Row] = []
     earlier: list[Row] = []
-    for (card_hash, _), group in groups.items():
+    for (card_hash, agent), group in groups.items():
         best = max(group, key=lambda r: (len(r.result.seeds), r.result.samples, str(r.path)))
-        if card_hash == card.hash:
-            _check_scores(best, card)
-        (rows if card_hash == card.hash else earlier).append(_row(best, card, len(group) - 1))
-    return Table(card, _ranked(rows), tuple(sorted(earlier, key=lambda row: row.agent)))
+        row = _row(best, card, len(group) - 1)
+        if card_hash != card.hash:
+            earlier.append(row)
+            continue
+        _check_scores(best, card)
+        enough = agent in ANCHORS or len(best.result.seeds) >= minimum_seeds
+        (rows if enough else unranked).append(row)
+    unranked.sort(key=lambda row: (-row.score.mean, row.agent))
+    earlier.sort(key=lambda row: (row.result.card, -row.score.mean, row.agent))
+    return Table(card, _ranked(rows), tuple(unranked), (), tuple(earlier))
 
 
 def _row(record: Record, card: TaskCard, others: int) -> Row:
@@ -177,35 +231,19 @@ def _row(record: Record, card: TaskCard, others: int) -> Row:
     stages = {name: found[name] for name in STAGES if name in found and name in known}
     scores = {name: stage.score_interval(card, name) for name, stage in stages.items()}
     raws = {name: stage.raw_interval(card) for name, stage in stages.items()}
-    return Row(record, scores, raws, others=others)
+    return Row(record=record, scores=scores, raws=raws, others=others)
 
 
 def _ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Return the rows in order, each with its rank and whom it cannot be told from."""
-    ordered = sorted(rows, key=lambda r: (order(r.agent), -r.scores["test"].mean, r.agent))
-    ranks = {row.agent: rank for rank, row in enumerate(_learned(ordered), start=1)}
-    return tuple(
-        Row(row.record, row.scores, row.raws, ranks.get(row.agent), _overlaps(row, ordered, ranks),
-            row.others)
-        for row in ordered
-    )  # fmt: skip
-
-
-def _learned(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if not row.is_anchor]
-
-
-def _overlaps(row: Row, rows: Sequence[Row], ranks: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the ranks whose intervals overlap with a row's; one run has no interval to compare."""
-    one = row.scores["test"]
-    if row.is_anchor or one.runs == 1:
-        return ()
-    others = [(other.agent, other.scores["test"]) for other in _learned(rows)]
-    return tuple(
-        ranks[agent]
-        for agent, two in others
-        if agent != row.agent and two.runs > 1 and one.low <= two.high and two.low <= one.high
-    )
+    """Return the rows in order, each with its rank and the ranks that it might have."""
+    ordered = sorted(rows, key=lambda r: (order(r.agent), -r.score.mean, r.agent))
+    learned = [row for row in ordered if not row.is_anchor]
+    found = placed([row.score for row in learned]) if learned else []
+    told = {
+        row.agent: replace(row, rank=rank, places=places, group=group)
+        for rank, (row, (places, group)) in enumerate(zip(learned, found, strict=True), start=1)
+    }
+    return tuple(told.get(row.agent, row) for row in ordered)
 
 
 def _check_scores(record: Record, card: TaskCard) -> None:

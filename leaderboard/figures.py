@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from leaderboard.behaviour import Behaviour, behaviour, in_order
 from leaderboard.check import is_parts
 from leaderboard.collect import Row, Table
-from leaderboard.numbers import exact, mean_and_spread, plain
+from leaderboard.numbers import count, duration, energy, exact, mean_and_spread, plain
+from leaderboard.statistics import pareto, profile
 from leaderboard.svg import Lane, Mark, score_plot
+from leaderboard.svg_cost import Dot, Profile, cost_plot, profile_plot
 from leaderboard.svg_learning import Line, curve_plot
 from neurotasks.scores import Interval, interval
 
 __all__ = [
+    "FLOOR",
+    "Costs",
     "Curves",
     "Details",
+    "Profiles",
+    "costs",
     "curves",
     "details",
     "overview",
+    "profiles",
     "scores",
     "text",
 ]
 
 _TIME = "cpu_seconds"  # that a learner logged beside its return
 _STYLES = 6  # colours and dashes of learning curves in the style sheet
+FLOOR = -0.25
+"""Where the scale of many tasks ends: what lies below is drawn as an arrow."""
+
+_LANES = 50  # a longer plot shows nothing that its table does not show better
+_COSTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "parameters": ("trainable parameters", count),
+    "cpu_seconds": ("CPU time of all runs", duration),
+    "energy_kwh": ("energy of all runs", energy),
+}
+_THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,28 @@ class Curves:
     rows: tuple[tuple[str, int, str, str], ...]
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Score against one cost: the plot, and for each agent its cost, score and place on the front.
+
+    The rows are those that no other agent beats in both, cheapest first.
+    """
+
+    name: str
+    plot: str
+    rows: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Performance profiles: the plot, its legend, and a table of parts above thresholds."""
+
+    plot: str
+    legend: tuple[tuple[int, str], ...]
+    thresholds: tuple[float, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
 def text(value: Interval) -> str:
     """Return a mean with the half width of its interval."""
     mean, spread = mean_and_spread(value)
@@ -64,19 +105,20 @@ def overview(tables: Iterable[Table]) -> str:
         best = ranked[0]
         marks = tuple(
             Mark(
-                row.scores["test"].mean,
+                row.score.mean,
                 "best" if row is best else "agent",
                 "test",
-                f"{row.agent}: {text(row.scores['test'])}",
+                f"{row.agent}: {text(row.score)}",
             )
             for row in reversed(ranked)
         )
-        note = text(best.scores["test"])
+        note = text(best.score)
         lanes.append(Lane(table.card.label, note, (marks,), best.agent))
     if not lanes:
         return ""
     said = "; ".join(f"{lane.label}: best is {lane.who} {lane.note}" for lane in lanes)
-    return score_plot("overview", "Scores of all learned agents on all tasks", said, lanes)
+    title = "Scores of all learned agents on all tasks"
+    return score_plot("overview", title, said, lanes, lowest=FLOOR)
 
 
 def scores(table: Table) -> str:
@@ -84,19 +126,65 @@ def scores(table: Table) -> str:
     lanes = [
         Lane(
             row.agent if row.rank is None else f"{row.rank}  {row.agent}",
-            "anchor" if row.is_anchor else text(row.scores["test"]),
-            tuple(_track(row, stage) for stage in table.card.evaluated if stage in row.scores),
+            "anchor" if row.is_anchor else text(row.score),
+            tuple(_track(row, stage) for stage in table.stages if stage in row.scores),
         )
-        for row in table.rows
+        for row in table.rows[:_LANES]
     ]
     said = "; ".join(
         f"{row.agent} {stage} {text(value)}"
-        for row in table.rows
+        for row in table.rows[:_LANES]
         for stage, value in row.scores.items()
     )
     test, unit = table.card.stages["test"], table.card.metric.unit
     anchors = (f"chance {exact(test.chance, 4)}", f"ceiling {exact(test.ceiling, 4)} {unit}")
     return score_plot("scores", f"Scores on {table.card.label}", said, lanes, anchors)
+
+
+def costs(rows: Sequence[Row]) -> tuple[Costs, ...]:
+    """Draw score against each cost that at least two ranked agents tell."""
+    drawn = []
+    for name, (words, written) in _COSTS.items():
+        told = [row for row in rows if row.rank is not None and getattr(row.result, name) > 0]
+        if len(told) < 2:  # noqa: PLR2004 - one agent makes no trade-off
+            continue
+        paid = [float(getattr(row.result, name)) for row in told]
+        front = pareto([row.score.mean for row in told], paid)
+        dots = [
+            Dot(row.agent, cost, row.score.mean, bool(first))
+            for row, cost, first in zip(told, paid, front, strict=True)
+        ]
+        best = sorted((dot for dot in dots if dot.front), key=lambda dot: dot.cost)
+        lines = tuple((dot.name, written(dot.cost), plain(dot.score, 3)) for dot in best)
+        said = "nobody is both better and cheaper than " + ", ".join(dot.name for dot in best)
+        plot = cost_plot(f"cost-{name}", f"Score by {words}", said, dots, written)
+        drawn.append(Costs(words, plot, lines))
+    return tuple(drawn)
+
+
+def profiles(agents: Mapping[str, Sequence[Sequence[float]]]) -> Profiles | None:
+    """Draw the part of the runs above each score, for as many agents as there are styles.
+
+    Args:
+        agents: The scores of the runs on each task, the best agent first; all on the same tasks.
+    """
+    shown = list(agents.items())[:_STYLES]
+    if not shown:
+        return None
+    fine = np.round(np.linspace(0.0, 1.1, 221), 3)
+    drawn = [
+        Profile(name, tuple(zip(fine.tolist(), profile(tasks, fine).tolist(), strict=True)),
+                f"style{style}")
+        for style, (name, tasks) in enumerate(shown)
+    ]  # fmt: skip
+    rows = tuple(
+        (name, tuple(f"{part:.2f}" for part in profile(tasks, _THRESHOLDS)))
+        for name, tasks in shown
+    )
+    said = "; ".join(f"{name}: {parts[1]} above 0.5, {parts[3]} above 0.9" for name, parts in rows)
+    plot = profile_plot("profile", "Part of the runs above each score", said, drawn)
+    legend = tuple((style, name) for style, (name, _) in enumerate(shown))
+    return Profiles(plot, legend, _THRESHOLDS, rows)
 
 
 def curves(rows: Sequence[Row]) -> tuple[Curves, ...]:

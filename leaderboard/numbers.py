@@ -11,6 +11,7 @@ __all__ = ["count", "duration", "energy", "exact", "fixed", "mean_and_spread", "
 MINUS = "\u2212"
 _PLACES = 4  # no metric of ours is known better than to a ten-thousandth
 _KILO = 1e3
+_HUNDRED = 99.5  # from which on two digits would be written with an exponent
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -68,7 +69,8 @@ def energy(kwh: float) -> str:
     for size, unit in ((1.0, "kWh"), (1e-3, "Wh")):
         if kwh >= size:
             return f"{kwh / size:.3g} {unit}"
-    return f"{kwh / 1e-6:.2g} mWh"
+    milli = kwh / 1e-6
+    return f"{milli:.2g} mWh" if milli < _HUNDRED else f"{milli:.0f} mWh"
 
 
 def size(count_of_bytes: float) -> str:

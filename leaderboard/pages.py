@@ -2,185 +2,237 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import inspect
-import io
-import json
-import re
-import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypeAlias
 
-from leaderboard import figures, numbers, streams
-from leaderboard.collect import Board, Table
-from leaderboard.summary import by_topic, overall, suite
+from leaderboard import figures, streams
+from leaderboard.badge import badge
+from leaderboard.collect import Board, Row, Table
+from leaderboard.compare import duel
+from leaderboard.describe import bibtex, description, facts
+from leaderboard.downloads import as_csv, as_json, results_csv, results_json, standings
+from leaderboard.links import StaticLinks
+from leaderboard.numbers import mean_and_spread
+from leaderboard.render import renderer
+from leaderboard.runs import Run, run_of_row
+from leaderboard.summary import Overall, by_agent, by_topic, overall, suite
+from leaderboard.svg import Lane, Mark, score_plot
 from neurotasks.card import TaskCard
-from neurotasks.errors import MissingExtra
-from neurotasks.registry import task_class
 
-__all__ = ["agent_file", "bibtex", "build", "description", "table_csv"]
+__all__ = [
+    "NO_PAGES",
+    "Pager",
+    "agent_plot",
+    "badge_of",
+    "build",
+    "card_context",
+    "profile_of",
+    "task_plots",
+]
 
 Pages: TypeAlias = dict[str, bytes]
+RunOf: TypeAlias = Callable[[Row, TaskCard], Run]
 
-_HERE = Path(__file__).parent
-_PLAIN_NAME = re.compile(r"(?!.*-[0-9a-f]{8}$)[a-z0-9][a-z0-9_-]{0,59}")  # no hash of ours
-_HEADING = re.compile(r"([A-Z][A-Za-z ]{2,40}): +(.+)", re.DOTALL)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS = (
-    "task", "card", "current", "agent", "stage", "seed", "raw", "score", "parameters", "samples",
-    "flops", "seconds", "cpu_seconds", "energy_kwh", "energy_method", "hardware", "commit",
-)  # fmt: skip
+_COMPARED = 12  # agents of which each pair has a page
+_FEWEST = 2  # tasks that a performance profile stands on
 
 
-def build(board: Board, title: str) -> Pages:
+@dataclass(frozen=True)
+class Pager:
+    """Where the pages before and after are; empty where there is none."""
+
+    label: str = ""
+    words: str = ""
+    before: str = ""
+    before_words: str = "Previous"
+    after: str = ""
+    after_words: str = "Next"
+
+
+NO_PAGES = Pager()
+
+
+def build(board: Board, title: str, minimum_seeds: int = 1, run_of: RunOf = run_of_row) -> Pages:
     """Return every file of the site by its path below the site's folder.
+
+    Args:
+        board: What is shown.
+        title: Of all pages.
+        minimum_seeds: How many a rank needs.
+        run_of: What is known of a row's run.
 
     Raises:
         MissingExtra: jinja2 is not installed.
     """
-    render = _renderer(title)
-    files = {agent: f"agents/{agent_file(agent)}" for agent in board.agents}
-    shared = {"board": board, "agent_files": files}
-    site = {
-        "index.html": render(
-            "index.html.j2", root="", topics=by_topic(board.tables), overall=overall(board.tables),
-            overview=figures.overview(board.tables), **shared,
-        ),
-        "results.json": _json(board),
-        "results.csv": table_csv(board).encode(),
-    }  # fmt: skip
-    for table in board.tables:
-        context = _task_context(table)
-        page = render("task.html.j2", root="../", table=table, card=table.card, **context, **shared)
-        site[f"tasks/{table.card.label}.html"] = page
-    for agent, file in files.items():
-        site[file] = render("agent.html.j2", root="../", agent=agent, **shared)
-    return site
+    return _Site(board, title, minimum_seeds, run_of).pages()
 
 
-def agent_file(agent: str) -> str:
-    """Return a safe file name for an agent's page, different for different agents."""
-    if _PLAIN_NAME.fullmatch(agent):
-        return f"{agent}.html"
-    stem = re.sub(r"[^a-z0-9]+", "-", agent.lower()).strip("-")[:40] or "agent"
-    return f"{stem}-{hashlib.sha256(agent.encode()).hexdigest()[:8]}.html"
-
-
-def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
-    """Return the docstring of a task's module as pairs of heading and text.
-
-    The first paragraph has an empty heading, and so has any that begins with none.
-    """
-    module = sys.modules[task_class(card.id).__module__]
-    paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
-    pairs: list[tuple[str, str]] = []
-    for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
-        heading = _HEADING.fullmatch(paragraph) if pairs else None
-        title, text = (heading[1], heading[2]) if heading else ("", paragraph)
-        pairs.append((title, text[:1].upper() + text[1:]))
-    return tuple(pairs)
-
-
-def bibtex(card: TaskCard) -> str:
-    """Return what to cite, the way a bibliography takes it."""
-    note = re.sub(r"[{}\\]", "", card.citation)
-    return (
-        f"@misc{{neurotasks-{card.label},\n"
-        f"  title        = {{{{{card.label}}}: {card.topic}}},\n"
-        f"  howpublished = {{neurotasks, task {card.id}, card {card.hash}}},\n"
-        f"  note         = {{{note}}}\n}}"
-    )
-
-
-def table_csv(board: Board) -> str:
-    """Return every result as lines of text, one for each stage and seed."""
-    hashes = {table.card.id: table.card.hash for table in board.tables}
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for record in board.records:
-        r = record.result
-        for name, stage in r.stages.items():
-            for seed, raw, score in zip(r.seeds, stage.raw, stage.score, strict=True):
-                writer.writerow([
-                    _cell(r.task), _cell(r.card), hashes.get(r.task) == r.card, _cell(r.agent),
-                    name, seed, raw, score, r.parameters, r.samples, r.flops, r.seconds,
-                    r.cpu_seconds, r.energy_kwh, _cell(r.energy_method), _cell(r.hardware),
-                    _cell(r.commit),
-                ])  # fmt: skip
-    return buffer.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Return text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _json(board: Board) -> bytes:
-    records = [json.loads(record.result.to_json()) for record in board.records]
-    return (json.dumps(records, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def _task_context(table: Table) -> dict[str, Any]:
+def card_context(card: TaskCard) -> dict[str, Any]:
+    """Return what a task's page says of the task, whoever answered it."""
     return {
-        "description": description(table.card),
+        "card": card, "description": description(card), "facts": facts(card),
+        "bibtex": bibtex(card),
+    }  # fmt: skip
+
+
+def task_plots(table: Table) -> dict[str, Any]:
+    """Return every plot of a task's page."""
+    runs = {row.agent: [row.result.stages[row.stage].score] for row in table.ranked
+            if row.score.runs > 1 and row.stage in row.result.stages}  # fmt: skip
+    return {
         "plot": figures.scores(table) if table.rows else "",
+        "costs": figures.costs(table.rows),
+        "profiles": figures.profiles(runs),
         "matrices": streams.matrices(table),
         "courses": streams.courses(table),
         "curves": figures.curves(table.rows),
         "details": figures.details(table.rows),
-        "facts": _facts(table.card),
-        "bibtex": bibtex(table.card),
-        "energy_methods": sorted({row.result.energy_method for row in table.rows}),
-        "stages": table.card.evaluated,
+        "energy_methods": sorted({row.result.energy_method for row in table.rows} - {""}),
     }
 
 
-def _facts(card: TaskCard) -> tuple[tuple[str, str], ...]:
-    """Return the card as pairs of term and text; its stages have a table of their own."""
-    better = f"{card.metric.better} is better"
-    return (
-        ("Id", card.id),
-        ("Form", card.form),
-        ("Topic", card.topic),
-        ("Courses", ", ".join(card.courses)),
-        ("Metric", f"{card.metric.name}, in {card.metric.unit}; {better}"),
-        ("Chance", card.chance_source),
-        ("Ceiling", f"{card.ceiling}: {card.ceiling_source}"),
-        ("Steps", f"{card.steps:,}"),
-        ("Splits", ", ".join(f"{name} {size:,}" for name, size in card.splits.items()) or "none"),
-        ("Data", card.data if card.source is None else f"{card.data}, from {card.source}"),
-        ("Licence", card.licence),
-        ("Citation", card.citation),
-        ("Tags", ", ".join(card.tags) or "none"),
-        ("Superseded by", card.superseded_by or "nothing"),
-        ("History", " ".join(f"v{n}: {line}" for n, line in enumerate(card.history))),
-        ("Card hash", card.hash),
-    )
+def profile_of(
+    tables: list[Table], lines: tuple[Overall, ...]
+) -> tuple[figures.Profiles | None, int]:
+    """Return the profiles of the best agents that share their tasks, and how many these are."""
+    rows = by_agent(tables)
+    learned = [line.agent for line in lines if not line.anchor and line.agent in rows]
+    if not learned or len(rows[learned[0]]) < _FEWEST:
+        return None, 0
+    tasks = sorted(rows[learned[0]])
+    same = [agent for agent in learned if set(tasks) <= set(rows[agent])]
+    scores = {
+        agent: [rows[agent][task].result.stages[rows[agent][task].stage].score for task in tasks]
+        for agent in same
+    }
+    return figures.profiles(scores), len(tasks)
 
 
-def _renderer(title: str) -> Any:
-    """Return the function that renders a template; every value in it is escaped."""
-    try:
-        import jinja2  # noqa: PLC0415 - only pages need it: ranking in a terminal does not
-    except ModuleNotFoundError as error:
-        raise MissingExtra("jinja2", "board") from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (numbers.count, numbers.duration, numbers.energy, numbers.exact):
-        environment.filters[function.__name__] = function
-    environment.filters["mean_and_spread"] = numbers.mean_and_spread
-    environment.globals.update(
-        site=title, suite=suite, style=(_HERE / "style.css").read_text(encoding="utf-8")
-    )
+def agent_plot(agent: str, rows: list[tuple[TaskCard, Row]]) -> str:
+    """Draw an agent on all tasks that it has."""
+    lanes = []
+    for card, row in rows:
+        value = row.score
+        mark = Mark(value.mean, "mean", "test", f"{card.label}: {figures.text(value)}",
+                    value.low, value.high)  # fmt: skip
+        rank = "" if row.rank is None else f"rank {row.rank}"
+        lanes.append(Lane(card.label, figures.text(value), ((mark,),), rank))
+    said = "; ".join(f"{lane.label} {lane.note}" for lane in lanes)
+    return score_plot("agent", f"Scores of {agent} on all tasks", said, lanes,
+                      lowest=figures.FLOOR)  # fmt: skip
 
-    def render(template: str, **context: Any) -> bytes:
-        return environment.get_template(template).render(**context).encode()
 
-    return render
+def badge_of(name: str, row: Row | Overall | None) -> str:
+    """Draw the badge of an agent on a task, or on the suite."""
+    if row is None:
+        return badge(name, "no result")
+    mean, _ = mean_and_spread(row.score)
+    return badge(name, mean if row.rank is None else f"{mean} \u00b7 rank {row.rank}")
+
+
+class _Site:
+    """All pages of a static site."""
+
+    def __init__(self, board: Board, title: str, minimum_seeds: int, run_of: RunOf) -> None:
+        self.board, self.title, self.minimum_seeds = board, title, minimum_seeds
+        self._run_of = run_of
+        self.authors = any(row.author for table in board.tables for row in table.rows)
+        self.overall = overall(board.tables)
+        self.lines = {line.agent: line for line in self.overall}
+        self.rows = by_agent(board.tables)
+        self.cards = {table.card.id: table.card for table in board.tables}
+        compared = [line.agent for line in self.overall if not line.anchor][:_COMPARED]
+        self.pairs = frozenset(combinations(compared, 2))
+        self.compared = compared
+        self._render: Callable[..., bytes] = renderer(title)
+
+    def pages(self) -> Pages:
+        """Return all files."""
+        site = {
+            "index.html": self._index(),
+            "results.json": results_json(self.board),
+            "results.csv": results_csv(self.board).encode(),
+        }
+        for table in self.board.tables:
+            site.update(self._task(table))
+        for agent in self.board.agents:
+            site.update(self._agent(agent))
+        site.update(self._compared())
+        return site
+
+    def _index(self) -> bytes:
+        tables = list(self.board.tables)
+        filled = [table for table in tables if table.rows]
+        profiles, tasks = profile_of(tables, self.overall)
+        agents = len(self.board.agents)
+        said = f"{_count(agents, 'agent')} on {len(filled)} of {_count(len(tables), 'task')}."
+        return self._show(
+            "index.html.j2", "", heading=self.title, said=said, topics_of=(), topic="",
+            topics=by_topic(tables), suite=suite, overall=self.overall, authors=self.authors,
+            overview=figures.overview(tables), profiles=profiles, profile_tasks=tasks,
+            pages=NO_PAGES, leaders=False, unknown=self.board.unknown,
+        )  # fmt: skip
+
+    def _task(self, table: Table) -> Iterator[tuple[str, bytes]]:
+        label = table.card.label
+        page = self._show(
+            "task.html.j2", "../", table=table, stages=table.stages,
+            authors=self.authors, sorted="",
+            version="", versions=(), pages=NO_PAGES,
+            rank_stage=table.rows[0].stage if table.rows else "test",
+            minimum_seeds=self.minimum_seeds, **card_context(table.card), **task_plots(table),
+        )  # fmt: skip
+        yield f"tasks/{label}.html", page
+        told = standings(table)
+        yield f"tasks/{label}.json", as_json(told)
+        yield (
+            f"tasks/{label}.csv",
+            as_csv(_columns(told), (line.values() for line in told)).encode(),
+        )
+        for row in (*table.rows, *table.unranked, *table.reported, *table.earlier):
+            run = self._run_of(row, table.card)
+            yield (
+                StaticLinks().run(row),
+                self._show("run.html.j2", "../../", run=run, row=row),
+            )
+        for row in table.ranked:
+            yield StaticLinks().badge(row.agent, label), badge_of(f"{row.agent} on {label}",
+                                                                  row).encode()  # fmt: skip
+
+    def _agent(self, agent: str) -> Iterator[tuple[str, bytes]]:
+        rows = [(self.cards[task], row) for task, row in self.rows.get(agent, {}).items()]
+        rows += [(table.card, row) for table in self.board.tables for row in table.unranked
+                 if row.agent == agent]  # fmt: skip
+        earlier = [(table.card, row) for table in self.board.tables for row in table.earlier
+                   if row.agent == agent]  # fmt: skip
+        drawn = badge_of(agent, self.lines.get(agent))
+        yield StaticLinks().badge(agent), drawn.encode()
+        page = self._show(
+            "agent.html.j2", "../", agent=agent, line=self.lines.get(agent), rows=rows,
+            authors=self.authors, plot=agent_plot(agent, rows) if rows else "", earlier=earlier,
+            badge=drawn, others=[other for other in self.compared
+                                 if other != agent and agent in self.compared],
+            unknown=[record.result.task for record in self.board.unknown
+                     if record.result.agent == agent],
+        )  # fmt: skip
+        yield StaticLinks().agent(agent), page
+
+    def _compared(self) -> Iterator[tuple[str, bytes]]:
+        for one, two in sorted(self.pairs):
+            first, second = self.rows[one], self.rows[two]
+            shared = {task: (row, second[task]) for task, row in first.items() if task in second}
+            page = self._show("compare.html.j2", "../../", duel=duel(one, two, shared, self.cards))
+            yield StaticLinks("", self.pairs).compare(one, two), page
+
+    def _show(self, template: str, root: str, **context: Any) -> bytes:
+        return self._render(template, StaticLinks(root, self.pairs), **context)
+
+
+def _columns(told: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(told[0]) if told else ("task",)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,42 +1,52 @@
-"""Across tasks: the tables of a topic side by side, and each agent's mean score."""
+"""Across tasks: the tables of a topic side by side, and each agent's score on the whole suite."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy.special import stdtrit
+from leaderboard.collect import ANCHORS, Row, Table, order, placed
+from leaderboard.statistics import RankInterval, iqm_interval
+from neurotasks.scores import Interval
 
-from leaderboard.collect import ANCHORS, Row, Table, order
-from neurotasks.scores import Interval, score_scale
-
-__all__ = ["Overall", "SuiteLine", "by_topic", "overall", "suite"]
+__all__ = ["Overall", "SuiteLine", "by_agent", "by_topic", "overall", "suite"]
 
 
 @dataclass(frozen=True)
 class Overall:
-    """The mean score of one agent over the tasks that it has."""
+    """One agent on all tasks that it has.
+
+    Attributes:
+        agent: Its name.
+        score: Interquartile mean of its runs, tasks weighing equal.
+        tasks: How many it has.
+        rank: Place among the learned agents; None for the anchors.
+        places: The ranks that the intervals leave open among agents with the same tasks.
+        group: Tie group, counted from 1; likewise.
+        author: Who handed it in; empty for result files.
+    """
 
     agent: str
     score: Interval
     tasks: int
+    rank: int | None = None
+    places: RankInterval | None = None
+    group: int | None = None
+    author: str = ""
+
+    @property
+    def anchor(self) -> bool:
+        """Whether this is the ideal or the trivial agent."""
+        return self.agent in ANCHORS
 
 
 @dataclass(frozen=True)
 class SuiteLine:
     """One agent and its row on each of some tasks, None where it has none."""
 
-    agent: str
+    overall: Overall
     cells: tuple[Row | None, ...]
-
-    @property
-    def anchor(self) -> bool:
-        """Whether this is the ideal or the trivial agent."""
-        return self.agent in ANCHORS
 
 
 def by_topic(tables: Iterable[Table]) -> dict[str, list[Table]]:
@@ -47,55 +57,59 @@ def by_topic(tables: Iterable[Table]) -> dict[str, list[Table]]:
     return dict(sorted(topics.items()))
 
 
+def by_agent(tables: Iterable[Table]) -> dict[str, dict[str, Row]]:
+    """Return each agent's row on each task that it has, by the task's id."""
+    found: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+    for table in tables:
+        for row in table.rows:
+            found[row.agent].setdefault(table.card.id, row)  # the best, where a name stands twice
+    return dict(found)
+
+
 def suite(tables: Sequence[Table]) -> tuple[SuiteLine, ...]:
     """Return the agents of some tasks side by side, in the order of `overall`."""
-    rows = {(table.card.id, row.agent): row for table in tables for row in table.rows}
+    rows = by_agent(tables)
     return tuple(
-        SuiteLine(line.agent, tuple(rows.get((table.card.id, line.agent)) for table in tables))
+        SuiteLine(line, tuple(rows[line.agent].get(table.card.id) for table in tables))
         for line in overall(tables)
     )
 
 
 def overall(tables: Iterable[Table]) -> tuple[Overall, ...]:
-    """Return each agent's mean score over the tasks that it has.
+    """Return each agent's interquartile mean over the runs on the tasks that it has.
 
     Sorted by the number of tasks and then by the mean, because means over unlike sets of tasks do
-    not compare; the ideal agent first and the trivial one last.
+    not compare; the ideal agent first and the trivial one last. Open ranks and tie groups stand
+    among agents with the very same tasks.
     """
-    scores: defaultdict[str, list[_Runs]] = defaultdict(list)
-    for table in tables:
-        for row in table.rows:
-            test = row.result.stages["test"]
-            shared = test.shared_error(table.card) * score_scale(table.card.stage("test"))
-            scores[row.agent].append(_Runs(test.score, shared))
-    means = (Overall(agent, _pooled(runs), len(runs)) for agent, runs in scores.items())
-    return tuple(
-        sorted(means, key=lambda o: (order(o.agent), -o.tasks, -o.score.mean, o.agent)),
-    )
+    rows = by_agent(tables)
+    lines = [
+        Overall(agent, iqm_interval([row.result.stages[row.stage].score for row in own.values()]),
+                len(own))
+        for agent, own in rows.items()
+    ]  # fmt: skip
+    lines.sort(key=lambda line: (order(line.agent), -line.tasks, -line.score.mean, line.agent))
+    learned = [line for line in lines if not line.anchor]
+    ranks = {line.agent: rank for rank, line in enumerate(learned, start=1)}
+    told = _placed(learned, {agent: frozenset(own) for agent, own in rows.items()})
+    return tuple(replace(told.get(line.agent, line), rank=ranks.get(line.agent)) for line in lines)
 
 
-class _Runs(NamedTuple):
-    """The scores of one agent on one task, and the standard error that all of them share."""
+def _placed(lines: Sequence[Overall], tasks: Mapping[str, frozenset[str]]) -> dict[str, Overall]:
+    """Return the lines with open ranks and groups, found among those with equal tasks.
 
-    scores: Sequence[float]
-    shared: float
-
-
-def _pooled(tasks: Sequence[_Runs], level: float = 0.95) -> Interval:
-    """Return the mean over tasks of the means over runs, with Welch and Satterthwaite's interval.
-
-    The tasks are taken as they are: the interval says how far other runs of the same tasks would
-    move the mean, not how other tasks would.
+    An agent alone with its tasks compares with nobody.
     """
-    mean = float(np.mean([np.mean(task.scores) for task in tasks]))
-    runs = np.array([len(task.scores) for task in tasks])
-    if runs.min() == 1:
-        return Interval(mean, mean, mean, 1)
-    variances = np.array([np.var(task.scores, ddof=1) for task in tasks]) / runs
-    total = float(variances.sum()) + sum(task.shared**2 for task in tasks)
-    if total == 0.0:
-        return Interval(mean, mean, mean, int(runs.min()))
-    estimated = float((variances**2 / (runs - 1)).sum())  # the shared errors are known better
-    freedom = total**2 / estimated if estimated else math.inf
-    half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(total) / len(tasks)
-    return Interval(mean, mean - half, mean + half, int(runs.min()))
+    alike: defaultdict[frozenset[str], list[Overall]] = defaultdict(list)
+    for line in lines:
+        alike[tasks[line.agent]].append(line)
+    ranks = {line.agent: rank for rank, line in enumerate(lines, start=1)}
+    found: dict[str, Overall] = {}
+    for same in alike.values():
+        own = [ranks[line.agent] for line in same]  # they may stand between others
+        for line, (places, group) in zip(same, placed([s.score for s in same]), strict=True):
+            if places is not None and len(same) > 1:
+                best, worst = own[places.best - 1], own[places.worst - 1]
+                line = replace(line, places=RankInterval(best, worst), group=group)  # noqa: PLW2901
+            found[line.agent] = line
+    return found

@@ -59,9 +59,9 @@ class Lane:
     who: str = ""
 
 
-def span(values: Iterable[float]) -> tuple[float, float]:
+def span(values: Iterable[float], lowest: float = LOWEST) -> tuple[float, float]:
     """Return the ends of a scale that holds chance, ceiling and all values within reason."""
-    held = [min(max(value, LOWEST), HIGHEST) for value in values]
+    held = [min(max(value, lowest), HIGHEST) for value in values]
     return min([-0.04, *held]) - 0.02, max([1.04, *held]) + 0.02
 
 
@@ -78,6 +78,7 @@ def score_plot(
     description: str,
     lanes: Sequence[Lane],
     anchors: tuple[str, str] = ("chance", "ceiling"),
+    lowest: float = LOWEST,
 ) -> str:
     """Draw scores from chance to ceiling, one lane for each agent or task.
 
@@ -87,9 +88,11 @@ def score_plot(
         description: The same for who cannot see it.
         lanes: From top to bottom.
         anchors: What is written at 0 and at 1.
+        lowest: Scores below are drawn as arrows.
     """
     marks = [mark for lane in lanes for track in lane.tracks for mark in track]
-    ends = span(v for m in marks for v in (m.value, *((m.low, m.high) if m.high > m.low else ())))
+    values = (v for m in marks for v in (m.value, *((m.low, m.high) if m.high > m.low else ())))
+    ends = span(values, lowest)
     heights = [_LABEL + _TRACK * len(lane.tracks) + _GAP for lane in lanes]
     bottom = _HEAD + sum(heights)
     tops = [_HEAD + sum(heights[:number]) for number in range(len(lanes))]

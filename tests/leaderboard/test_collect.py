@@ -7,6 +7,7 @@ import pytest
 
 import neurotasks
 from leaderboard.collect import collect, read
+from leaderboard.statistics import iqm_interval
 from leaderboard.summary import by_topic, overall, suite
 from neurotasks.errors import CorruptResult, NoResults
 
@@ -36,16 +37,26 @@ def test_an_agent_below_chance_still_stands_before_the_trivial_anchor(folder, ca
     assert [row.agent for row in table_of(folder, card).rows] == ["worse", "trivial"]
 
 
-def test_overlapping_intervals_name_each_others_rank(folder, card, make):
+def test_overlapping_intervals_leave_ranks_open_and_tie(folder, card, make):
     folder.add(make(card, "a", around(0.80, 0.05)))
     folder.add(make(card, "b", around(0.78, 0.05)))
     folder.add(make(card, "c", around(0.40, 0.01)))
     folder.add(make(card, "single", [0.79]))
     folder.add(make(card, "ideal", around(0.79, 0.05)))
     rows = table_of(folder, card).ranked
-    assert {row.agent: row.overlaps for row in rows} == {
-        "a": (3,), "single": (), "b": (1,), "c": (),
+    assert {row.agent: (row.places, row.group) for row in rows} == {
+        "a": ((1, 3), 1), "single": (None, None), "b": ((1, 3), 1), "c": ((3, 4), 2),
     }  # fmt: skip
+
+
+def test_with_fewer_seeds_than_a_rank_needs_a_result_stands_apart(folder, card, make):
+    folder.add(make(card, "many", around(0.5, 0.01)))
+    folder.add(make(card, "few", around(0.9, 0.01, 4)))
+    folder.add(make(card, "ideal", [1.0]))
+    board = collect(read(folder.path), neurotasks.cards(), 5)
+    table = next(table for table in board.tables if table.card.id == card.id)
+    assert [row.agent for row in table.rows] == ["ideal", "many"]
+    assert [row.agent for row in table.unranked] == ["few"]
 
 
 def test_of_two_results_the_one_with_more_seeds_is_shown(folder, card, make):
@@ -89,41 +100,33 @@ def test_every_registered_task_has_a_table_under_its_topic(folder, card, make):
     assert card in [table.card for table in topics[card.topic]]
 
 
-def test_overall_is_the_mean_over_tasks_and_says_how_many(filled):
+def test_overall_is_the_interquartile_mean_over_tasks_and_says_how_many(filled):
     board = collect(read(filled.path), neurotasks.cards())
     lines = overall(board.tables)
     by_agent = {line.agent: line for line in lines}
-    means = [
-        np.mean(row.result.stages["test"].score)
+    runs = [
+        row.result.stages["test"].score
         for table in board.tables
         for row in table.rows
         if row.agent == "mlp"
     ]
-    assert by_agent["mlp"].score.mean == pytest.approx(np.mean(means))
+    assert by_agent["mlp"].score == iqm_interval(runs)
     assert by_agent["mlp"].tasks == len(neurotasks.cards())
     assert [lines[0].agent, lines[-1].agent] == ["ideal", "trivial"]
+    assert [line.rank for line in lines] == [None, 1, 2, 3, None]
     topic = next(iter(by_topic(board.tables).values()))
     assert all(len(line.cells) == len(topic) for line in suite(topic))
 
 
-def test_overall_interval_of_one_task_is_that_tasks_own(folder, card, make):
-    folder.add(make(card, "mlp", around(0.9, 0.02)))
-    table = table_of(folder, card)
-    (line,) = overall([table])
-    one = table.rows[0].scores["test"]
-    assert line.score.low == pytest.approx(one.low)
-    assert line.score.high == pytest.approx(one.high)
-
-
-def test_overall_interval_shrinks_with_tasks_and_vanishes_with_one_run(folder, card, make):
-    folder.add(make(card, "mlp", around(0.9, 0.02)))
-    table = table_of(folder, card)
-    (two,) = overall([table, table])
-    one = table.rows[0].scores["test"]
-    assert two.score.high - two.score.low < (one.high - one.low) / np.sqrt(2)
-    folder.add(make(card, "single", [0.5]))
-    single = next(o for o in overall([table_of(folder, card)]) if o.agent == "single")
-    assert single.score.low == single.score.high == single.score.mean
+def test_on_the_suite_only_agents_with_the_same_tasks_can_tie(folder, card, make):
+    other = next(c for c in neurotasks.cards() if c.id != card.id)
+    for agent in ("a", "b"):
+        folder.add(make(card, agent, around(0.5, 0.05)))
+        folder.add(make(other, agent, around(0.5, 0.05)))
+    folder.add(make(card, "half", around(0.5, 0.05)))
+    board = collect(read(folder.path), neurotasks.cards())
+    told = {line.agent: (line.rank, line.places, line.group) for line in overall(board.tables)}
+    assert told == {"a": (1, (1, 2), 1), "b": (2, (1, 2), 1), "half": (3, None, None)}
 
 
 def test_an_empty_or_missing_folder_says_what_to_run(tmp_path):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import html
 import io
 import json
 import re
@@ -13,7 +16,9 @@ import pytest
 
 import neurotasks
 from leaderboard.collect import collect, read
-from leaderboard.pages import agent_file, bibtex, build, description
+from leaderboard.describe import bibtex, description
+from leaderboard.links import file_name
+from leaderboard.pages import build
 from neurotasks.errors import MissingExtra
 from neurotasks.results import Result, StageResult
 
@@ -56,7 +61,18 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+BUILT = {}  # by what was read: many tests look at the same site
+
+
 def site_of(folder):
+    key = b"".join(path.read_bytes() for path in sorted(folder.path.rglob("*.json")))
+    digest = hashlib.sha256(key).hexdigest()
+    if digest not in BUILT:
+        BUILT[digest] = rebuilt(folder)
+    return BUILT[digest]
+
+
+def rebuilt(folder):
     return build(collect(read(folder.path), neurotasks.cards()), "Our board")
 
 
@@ -76,13 +92,14 @@ def pages(site):
 def test_every_task_and_agent_has_a_page_and_tags_balance(site):
     names = set(pages(site))
     assert {f"tasks/{c.label}.html" for c in neurotasks.cards()} <= names
-    assert {"index.html", "agents/mlp.html", f"agents/{agent_file(HOSTILE)}"} <= names
+    assert {"index.html", "agents/mlp.html", f"agents/{file_name(HOSTILE)}.html"} <= names
 
 
 def test_links_resolve_and_nothing_comes_from_elsewhere(site):
     parsed = pages(site)
     for name, page in parsed.items():
-        assert not {tag for tag, _ in page.tags} & {"script", "iframe", "img", "object", "embed"}
+        assert not {tag for tag, _ in page.tags} & {"iframe", "img", "object", "embed"}
+        assert [found for tag, found in page.tags if tag == "script"] == [{}]
         for link in page.links:
             if link == "data:,":
                 continue
@@ -99,6 +116,21 @@ def resolve(page, path):
     for part in PurePosixPath(path).parts:
         parts = parts[:-1] if part == ".." else [*parts, part]
     return "/".join(parts)
+
+
+def test_the_policy_allows_our_style_and_script_by_hash_and_nothing_else(site):
+    for name, content in site.items():
+        if name.endswith(".html"):
+            text = content.decode()
+            policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+            assert policy.startswith("default-src &#39;none&#39;;")
+            for tag in ("style", "script"):
+                (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+                digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+                assert f"{tag}-src &#39;sha256-{digest}&#39;;" in html.unescape(policy).replace(
+                    "'", "&#39;"
+                )
+            assert not re.search(r"\son[a-z]+=|\sstyle=|javascript:", text)
 
 
 def test_no_style_loads_anything(site):
@@ -130,19 +162,19 @@ def test_tables_have_captions_and_headers_have_scopes_and_ids_are_unique(site):
 def test_a_hostile_name_is_text(site, card):
     for name, content in site.items():
         if name.endswith(".html"):
-            assert "<script" not in content.decode()
+            assert content.decode().count("<script") == 1
             assert ".." not in name
     assert HOSTILE in pages(site)[f"tasks/{card.label}.html"].text
-    assert HOSTILE in pages(site)[f"agents/{agent_file(HOSTILE)}"].text
+    assert HOSTILE in pages(site)[f"agents/{file_name(HOSTILE)}.html"].text
 
 
 @pytest.mark.parametrize("agent", ["../up", "PPO", "ppo!", "CON", "x" * 100, "日本", "a/b", ".."])
 def test_file_names_of_agents_are_safe_and_distinct(agent):
-    file = agent_file(agent)
-    assert re.fullmatch(r"[a-z0-9-]{1,60}\.html", file)
-    assert file != agent_file(agent + "x")
-    assert agent_file(file.removesuffix(".html")) != file
-    assert agent_file("ppo") == "ppo.html" != agent_file("PPO")
+    name = file_name(agent)
+    assert re.fullmatch(r"[a-z0-9-]{1,60}", name)
+    assert name != file_name(agent + "x")
+    assert file_name(name) != name
+    assert file_name("ppo") == "ppo" != file_name("PPO")
 
 
 def test_a_task_page_tells_all_of_its_task(site, card):
@@ -152,7 +184,7 @@ def test_a_task_page_tells_all_of_its_task(site, card):
         card.ceiling_source, "What the subject sees", "contrast 0.15", "@misc{neurotasks-",
         "≈ marks energy by estimate: 4 W per busy thread.",
         "2 results, shown is the one with the most",
-        "Earlier versions", "f" * 16, "one line for each run",
+        "Earlier version", "f" * 16, "one line for each run",
     ):  # fmt: skip
         assert words in page.text
 
@@ -164,22 +196,23 @@ def test_what_training_computed_is_told_where_it_was_counted(folder, card, make)
     ranking = Page(site[f"tasks/{card.label}.html"].decode()).text
     assert "1.23 G" in ranking
     assert "Energy without ≈ is measured by rapl." in ranking
-    assert "1.23 GFLOP a run" in Page(site["agents/mlp.html"].decode()).text
-    assert "operations not counted" in Page(site["agents/ridge.html"].decode()).text
+    runs = {name: Page(text.decode()).text for name, text in site.items() if "runs/" in name}
+    assert "1.23 GFLOP a run" in runs[f"runs/{card.label}-{card.hash}/mlp.html"]
+    assert "operations not counted" in runs[f"runs/{card.label}-{card.hash}/ridge.html"]
     lines = list(csv.DictReader(io.StringIO(site["results.csv"].decode())))
     assert {line["flops"] for line in lines} == {"1230000000", "0"}
 
 
-def test_overlap_is_said(folder, card, make):
+def test_open_ranks_and_tie_groups_are_said(folder, card, make):
     folder.add(make(card, "a", [0.5, 0.9]))
     folder.add(make(card, "b", [0.4, 0.9]))
     folder.add(make(card, "c", [0.2]))
-    text = site_of(folder)[f"tasks/{card.label}.html"].decode()
-    cells = re.findall(
-        r'<td class="number">(\d|none|<span class="muted">one run</span>)</td>', text
-    )
-    assert '<span class="muted">one run</span>' in cells
-    assert cells.count("2") >= 1
+    told = json.loads(site_of(folder)[f"tasks/{card.label}.json"])
+    found = [(r["rank"], r["best_rank"], r["worst_rank"], r["tie_group"]) for r in told]
+    assert found == [(1, 1, 3, 1), (2, 1, 3, 1), (3, None, None, None)]
+    text = Page(site_of(folder)[f"tasks/{card.label}.html"].decode()).text
+    assert "1\u20133" in text
+    assert "one run" in text
 
 
 def test_a_stream_shows_its_matrix_and_what_follows_from_it(folder, card, make, with_matrix):
@@ -256,7 +289,7 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(folder, card, make):
 
 
 def test_one_build_is_like_the_next(filled):
-    assert site_of(filled) == site_of(filled)
+    assert rebuilt(filled) == site_of(filled)
 
 
 def test_every_card_has_a_description_and_a_citation():
@@ -270,4 +303,46 @@ def test_every_card_has_a_description_and_a_citation():
 def test_without_jinja2_the_extra_is_named(filled, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtra, match=r"neurotasks\[board\]"):
-        site_of(filled)
+        rebuilt(filled)
+
+
+def test_every_pair_of_agents_is_compared_from_both_of_their_pages(folder, card, make):
+    for agent, level in {"a": 0.9, "b": 0.5, "c": 0.1}.items():
+        folder.add(make(card, agent, [level - 0.01, level, level + 0.01]))
+    site = site_of(folder)
+    assert {name for name in site if "compare/" in name} == {
+        "compare/a/b.html", "compare/a/c.html", "compare/b/c.html",
+    }  # fmt: skip
+    page = Page(site["compare/a/b.html"].decode())
+    assert "a is surely better on 1 and surely worse on 0 than b" in page.text
+    assert "with probability 1.00" in page.text
+    assert "../compare/a/b.html" in pages(site)["agents/b.html"].links
+
+
+def test_who_has_too_few_seeds_is_shown_without_a_rank(folder, card, make):
+    folder.add(make(card, "many", [0.5] * 5))
+    folder.add(make(card, "few", [0.9] * 2))
+    site = build(collect(read(folder.path), neurotasks.cards(), 5), "T", 5)
+    told = json.loads(site[f"tasks/{card.label}.json"])
+    assert [(r["list"], r["agent"], r["rank"]) for r in told] == [
+        ("ranked", "many", 1), ("unranked", "few", None),
+    ]  # fmt: skip
+    page = pages(site)[f"tasks/{card.label}.html"].text
+    assert "A rank needs 5 seeds" in page
+
+
+def test_the_cheapest_and_the_best_are_on_the_front_of_a_cost(folder, card, make):
+    costs = {"best": (0.9, 10_000), "cheap": (0.5, 100), "beaten": (0.4, 1000)}
+    for agent, (level, parameters) in costs.items():
+        folder.add(make(card, agent, [level, level + 0.01], parameters=parameters))
+    page = site_of(folder)[f"tasks/{card.label}.html"].decode()
+    front = re.search(r"Score by trainable parameters.*?</details>", page, re.DOTALL)[0]
+    rows = re.findall(r'<th scope="row" class="name">(\w+)</th>', front)
+    assert rows == ["cheap", "best"]
+
+
+def test_a_badge_says_the_score_and_the_rank(site, card):
+    badge = site[f"badges/mlp/{card.label}.svg"].decode()
+    root = ET.fromstring(badge)  # noqa: S314 - made by our own code
+    assert re.fullmatch(r"mlp on .*: \S+ · rank \d", root.get("aria-label"))
+    assert "href" not in badge

@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from leaderboard.svg import MARGIN, Lane, Mark, position, score_plot, span
+from leaderboard.svg_cost import Dot, Profile, cost_plot, profile_plot
 from leaderboard.svg_learning import Line, curve_plot
 from leaderboard.svg_stream import Course, course_plot, matrix_plot
 
@@ -77,6 +78,8 @@ def test_a_plot_names_itself_to_who_cannot_see_it():
             "one", "Title", "Words", [Course("a", ((0.5, 0.4, 0.6),), "style0")], (0.1, 1.0)
         ),
         curve_plot("one", "Title", "Words", [Line(((0.0, 1.0),), 0, "a")]),
+        cost_plot("one", "Title", "Words", [Dot("a", 1.0, 0.5, True)], str),
+        profile_plot("one", "Title", "Words", [Profile("a", ((0.0, 1.0), (1.0, 0.5)), "style0")]),
     ):
         root = drawn(text)
         assert root.get("role") == "img"
@@ -130,3 +133,35 @@ def test_curves_go_from_left_to_right_and_up_with_the_value():
 @pytest.mark.parametrize("value", [0.0, 5.0, -3e-9, 1e6])
 def test_a_curve_of_one_value_is_drawn(value):
     drawn(curve_plot("c", "t", "d", [Line(((0.0, value), (10.0, value)), 0, "a")]))
+
+
+def test_costs_are_logarithmic_and_the_front_is_a_staircase():
+    dots = [
+        Dot("cheap", 10.0, 0.5, True),
+        Dot("dear", 1000.0, 1.0, True),
+        Dot("beaten", 100.0, 0.2, False),
+    ]
+    root = drawn(cost_plot("c", "t", "d", dots, "{:g}".format))
+    places = {
+        e.find(f"{SVG}title").text.split(":")[0]: (
+            float(e.get("cx").rstrip("%")),
+            float(e.get("cy")),
+        )
+        for e in root.iter(SVG + "circle")
+    }
+    cheap, dear, beaten = (places[name] for name in ("cheap", "dear", "beaten"))
+    assert dear[0] - beaten[0] == pytest.approx(beaten[0] - cheap[0], abs=0.02)
+    assert dear[1] < cheap[1] < beaten[1]
+    steps = [e for e in root.iter(SVG + "line") if e.get("class") == "front"]
+    assert [(s.get("x1"), s.get("x2")) for s in steps] == [
+        (f"{cheap[0]:g}%", f"{dear[0]:g}%"), (f"{dear[0]:g}%", f"{dear[0]:g}%"),
+    ]  # fmt: skip
+    names = [e.text for e in root.iter(SVG + "text") if e.get("class") == "name"]
+    assert set(names) <= {"cheap", "dear"}
+
+
+def test_a_profile_falls_from_left_to_right():
+    points = ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0))
+    root = drawn(profile_plot("p", "t", "d", [Profile("a", points, "style0")]))
+    (line,) = root.iter(SVG + "polyline")
+    assert line.get("points") == "0,0.00 50,50.00 100,100.00"

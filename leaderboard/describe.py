@@ -1,0 +1,63 @@
+"""What a page says of a task: its description, its facts, and how to cite it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+
+from neurotasks.card import TaskCard
+from neurotasks.registry import task_class
+
+__all__ = ["bibtex", "description", "facts"]
+
+_HEADING = re.compile(r"([A-Z][A-Za-z ]{2,40}): +(.+)", re.DOTALL)
+
+
+def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
+    """Return the docstring of a task's module as pairs of heading and text.
+
+    The first paragraph has an empty heading, and so has any that begins with none.
+    """
+    module = sys.modules[task_class(card.id).__module__]
+    paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
+    pairs: list[tuple[str, str]] = []
+    for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
+        heading = _HEADING.fullmatch(paragraph) if pairs else None
+        title, text = (heading[1], heading[2]) if heading else ("", paragraph)
+        pairs.append((title, text[:1].upper() + text[1:]))
+    return tuple(pairs)
+
+
+def bibtex(card: TaskCard) -> str:
+    """Return what to cite, the way a bibliography takes it."""
+    note = re.sub(r"[{}\\]", "", card.citation)
+    return (
+        f"@misc{{neurotasks-{card.label},\n"
+        f"  title        = {{{{{card.label}}}: {card.topic}}},\n"
+        f"  howpublished = {{neurotasks, task {card.id}, card {card.hash}}},\n"
+        f"  note         = {{{note}}}\n}}"
+    )
+
+
+def facts(card: TaskCard) -> tuple[tuple[str, str], ...]:
+    """Return the card as pairs of term and text; its stages have a table of their own."""
+    better = f"{card.metric.better} is better"
+    return (
+        ("Id", card.id),
+        ("Form", card.form),
+        ("Topic", card.topic),
+        ("Courses", ", ".join(card.courses)),
+        ("Metric", f"{card.metric.name}, in {card.metric.unit}; {better}"),
+        ("Chance", card.chance_source),
+        ("Ceiling", f"{card.ceiling}: {card.ceiling_source}"),
+        ("Steps", f"{card.steps:,}"),
+        ("Splits", ", ".join(f"{name} {size:,}" for name, size in card.splits.items()) or "none"),
+        ("Data", card.data if card.source is None else f"{card.data}, from {card.source}"),
+        ("Licence", card.licence),
+        ("Citation", card.citation),
+        ("Tags", ", ".join(card.tags) or "none"),
+        ("Superseded by", card.superseded_by or "nothing"),
+        ("History", " ".join(f"v{n}: {line}" for n, line in enumerate(card.history))),
+        ("Card hash", card.hash),
+    )

@@ -1,0 +1,181 @@
+"""Plots of score against cost, and of performance profiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+
+from leaderboard.svg import HIGHEST, LOWEST, frame, line_of_text
+from leaderboard.svg_learning import ticks_of
+
+__all__ = ["Dot", "Profile", "cost_plot", "profile_plot"]
+
+_LEFT, _WIDTH, _TOP, _HEIGHT = 9.0, 86.0, 14, 220  # per cent along x, pixels along y
+_NEAR = (17.0, 15.0)  # per cent and pixels between labels
+_LABELS = 7
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One agent: what it costs, what it earns, and whether no other is better and cheaper."""
+
+    name: str
+    cost: float
+    score: float
+    front: bool
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The part of an agent's runs above each threshold, and the class of its line."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    style: str
+
+
+def cost_plot(
+    key: str, title: str, description: str, dots: Sequence[Dot], written: Callable[[float], str]
+) -> str:
+    """Draw score against cost on a logarithmic axis; a line joins those that nobody beats.
+
+    Args:
+        key: Distinguishes this plot's ids.
+        title: What it shows.
+        description: The same for who cannot see it.
+        dots: At least one; every cost is above 0.
+        written: How a cost is written below the axis.
+    """
+    first = math.floor(math.log10(min(dot.cost for dot in dots)) - 0.05)
+    last = max(math.ceil(math.log10(max(dot.cost for dot in dots)) + 0.05), first + 1)
+    level = _levels([dot.score for dot in dots])
+
+    def place(cost: float) -> float:
+        return round(_LEFT + _WIDTH * (math.log10(cost) - first) / (last - first), 2)
+
+    step = max(1, math.ceil((last - first) / 5))
+    grid = [
+        f'<line class="grid" x1="{place(10.0**n)}%" x2="{place(10.0**n)}%" y1="{_TOP}" '
+        f'y2="{_TOP + _HEIGHT}"/>'
+        + line_of_text("tick", f"{place(10.0**n)}%", _TOP + _HEIGHT + 17, written(10.0**n),
+                       "middle")
+        for n in range(first, last + 1, step)
+    ]  # fmt: skip
+    drawn = [_front(dots, place, level)]
+    drawn += [
+        f'<circle class="{"best" if dot.front else "agent"} test" cx="{place(dot.cost)}%" '
+        f'cy="{level(dot.score):.1f}" r="{6 if dot.front else 4}">'
+        f"<title>{escape(dot.name)}: {dot.score:.3g}, {escape(written(dot.cost))}</title></circle>"
+        for dot in sorted(dots, key=lambda dot: dot.front)
+    ]
+    body = "".join([*_horizontal(level, dots), *grid, *drawn, *_labels(dots, place, level)])
+    return frame(key, title, description, body, _TOP + _HEIGHT + 26)
+
+
+def profile_plot(key: str, title: str, description: str, profiles: Sequence[Profile]) -> str:
+    """Draw which part of the runs of each agent lies above each threshold.
+
+    Args:
+        key: Distinguishes this plot's ids.
+        title: What it shows.
+        description: The same for who cannot see it.
+        profiles: Points of threshold and part; all have the same thresholds.
+    """
+    xs = [x for profile in profiles for x, _ in profile.points]
+    low, high = min(xs), max(xs)
+
+    def place(x: float) -> float:
+        return round(100.0 * (x - low) / (high - low), 2)
+
+    ticks = [x for x in ticks_of(low, high) if low <= x <= high]
+    grid = [
+        f'<line class="grid" x1="0" x2="100%" y1="{100 - 25 * n}%" y2="{100 - 25 * n}%"/>'
+        f'<text class="tick" x="-6" y="{100 - 25 * n}%" dy="4" text-anchor="end">{n / 4:g}</text>'
+        for n in range(5)
+    ]
+    grid += [
+        f'<line class="{"ceiling" if x == 1 else "grid"}" x1="{place(x)}%" x2="{place(x)}%" '
+        f'y1="0" y2="100%"/>'
+        f'<text class="tick" x="{place(x)}%" y="100%" dy="17" text-anchor="middle">{x:g}</text>'
+        for x in ticks
+    ]
+    lines = "".join(
+        f'<polyline class="curve {profile.style}" points="'
+        + " ".join(f"{place(x):g},{100 - 100 * y:.2f}" for x, y in profile.points)
+        + f'"><title>{escape(profile.name)}</title></polyline>'
+        for profile in reversed(profiles)
+    )
+    body = (
+        f'<svg x="{_LEFT}%" y="{_TOP}" width="{_WIDTH}%" height="{_HEIGHT}" overflow="visible">'
+        f'{"".join(grid)}<svg width="100%" height="100%" viewBox="0 0 100 100" '
+        f'preserveAspectRatio="none" overflow="visible">{lines}</svg></svg>'
+        + line_of_text("axis", f"{_LEFT + _WIDTH / 2}%", _TOP + _HEIGHT + 36, "score", "middle")
+    )
+    return frame(key, title, description, body, _TOP + _HEIGHT + 44)
+
+
+def _levels(scores: Sequence[float]) -> Callable[[float], float]:
+    """Return the function from a score to its height in pixels; what lies far out is cut."""
+    held = [min(max(score, LOWEST), HIGHEST) for score in scores]
+    low, high = min([0.0, *held]) - 0.03, max([1.0, *held]) + 0.06
+
+    def level(score: float) -> float:
+        part = (high - min(max(score, low), high)) / (high - low)
+        return round(_TOP + _HEIGHT * part, 1)
+
+    return level
+
+
+def _horizontal(level: Callable[[float], float], dots: Sequence[Dot]) -> list[str]:
+    low = max(min(dot.score for dot in dots), LOWEST)
+    high = min(max(dot.score for dot in dots), HIGHEST)
+    ends = min(0.0, low) - 0.02, max(1.0, high) + 0.02
+    ticks = [y for y in ticks_of(*ends) if ends[0] <= y <= ends[1]]
+    lines = [
+        f'<line class="{_NAMES.get(y, "grid")}" x1="{_LEFT}%" x2="{_LEFT + _WIDTH}%" '
+        f'y1="{level(y)}" y2="{level(y)}"/>'
+        + line_of_text("tick", f"{_LEFT - 1}%", level(y) + 4, f"{y:g}", "end")
+        for y in ticks
+    ]
+    lines += [
+        line_of_text(name, f"{_LEFT + _WIDTH}%", level(y) - 5, name, "end")
+        for y, name in _NAMES.items()
+    ]
+    return lines
+
+
+_NAMES = {0.0: "chance", 1.0: "ceiling"}
+
+
+def _front(
+    dots: Sequence[Dot], place: Callable[[float], float], level: Callable[[float], float]
+) -> str:
+    """Draw the staircase through the agents that nobody beats."""
+    front = sorted((dot for dot in dots if dot.front), key=lambda dot: (dot.cost, dot.score))
+    steps = []
+    for one, two in pairwise(front):
+        x, y, top = place(two.cost), level(one.score), level(two.score)
+        steps.append(f'<line class="front" x1="{place(one.cost)}%" x2="{x}%" y1="{y}" y2="{y}"/>')
+        steps.append(f'<line class="front" x1="{x}%" x2="{x}%" y1="{y}" y2="{top}"/>')
+    return "".join(steps)
+
+
+def _labels(
+    dots: Sequence[Dot], place: Callable[[float], float], level: Callable[[float], float]
+) -> list[str]:
+    """Name the best of those that nobody beats, where names do not touch."""
+    taken: list[tuple[float, float]] = []
+    drawn = []
+    for dot in sorted((dot for dot in dots if dot.front), key=lambda dot: -dot.score):
+        x, y = place(dot.cost), level(dot.score)
+        free = all(abs(x - a) > _NEAR[0] or abs(y - b) > _NEAR[1] for a, b in taken)
+        if free and len(taken) < _LABELS:
+            taken.append((x, y))
+            side = "end" if x > _LEFT + _WIDTH / 2 else "start"
+            name = dot.name if len(dot.name) <= 22 else f"{dot.name[:21]}\u2026"  # noqa: PLR2004 - a label's room
+            shift = -10 if side == "end" else 10
+            drawn.append(line_of_text("name", f"{x}%", y + 16, name, side, shift))
+    return drawn

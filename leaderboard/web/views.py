@@ -1,0 +1,194 @@
+"""The pages of a server: from a request to what a template needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from leaderboard import figures
+from leaderboard.collect import Table
+from leaderboard.downloads import as_csv, as_json, standings
+from leaderboard.links import LiveLinks
+from leaderboard.model import Model
+from leaderboard.pages import (
+    agent_plot,
+    badge_of,
+    card_context,
+    profile_of,
+    task_plots,
+)
+from leaderboard.queries import Filters
+from leaderboard.render import renderer
+from leaderboard.store import BoardRecord, Cursor
+from leaderboard.store.errors import InvalidEntry
+from leaderboard.summary import by_topic, suite
+from leaderboard.web.feeds import atom
+from leaderboard.web.pagination import cursor_pager, number_pager, sort_links, sorted_rows
+from neurotasks.card import NAMESPACE, TaskCard
+from neurotasks.registry import load
+
+__all__ = ["Views"]
+
+Asked = Mapping[str, str]
+_FIRST = 400  # pages of the suite that can be named
+
+
+class Views:
+    """Renders pages; each method returns the content of one.
+
+    Args:
+        model: What is shown.
+        title: Of the server.
+        files: Addresses of the style sheet and of the script.
+    """
+
+    def __init__(self, model: Model, title: str, files: tuple[str, str]) -> None:
+        self.model, self.title, self._files = model, title, files
+        self._render = renderer(title)
+
+    def show(self, template: str, board: BoardRecord | None = None, **context: Any) -> bytes:
+        """Render a template with the links of a board, or of none."""
+        links = LiveLinks(board.name if board else "")
+        site = board.title if board else self.title
+        style, script = self._files
+        return self._render(template, links, site=site, style_file=style, script_file=script,
+                            **context)  # fmt: skip
+
+    def boards(self) -> bytes:
+        """Return the list of boards."""
+        return self.show("boards.html.j2", boards=self.model.store.boards.all(), title=self.title)
+
+    def index(self, name: str, asked: Asked) -> bytes:
+        """Return the suite of a board."""
+        board = self.model.store.boards.get(name)
+        cards = self.model.cards(board)
+        topics = sorted({card.topic for card in cards})
+        topic = asked.get("topic", "")
+        page = _number(asked.get("page", "1"))
+        lines, more = self.model.suite(name, page, asked.get("agent", ""))
+        shown = [card for card in cards if topic in ("", card.topic)]
+        leading, overview = self.model.kept.get(("leaders", name, topic), lambda: self._leading(
+            board, shown))  # fmt: skip
+        tables = self.model.topic(board, shown, lines) if topic in topics else leading
+        profiles, tasks = profile_of(tables, tuple(lines)) if topic in topics else (None, 0)
+        path = LiveLinks(name).home()
+        filled = sum(bool(table.rows) for table in leading)
+        said = f"{filled} of {len(shown)} tasks have a ranked agent."
+        return self.show(
+            "index.html.j2", board, heading=board.title, said=said, topics_of=topics, topic=topic,
+            agent_filter=asked.get("agent", ""), topics=by_topic(tables), suite=suite,
+            overall=tuple(lines), authors=True, overview=overview,
+            profiles=profiles, profile_tasks=tasks, leaders=topic not in topics,
+            pages=number_pager(path, asked, page, more), unknown=(),
+            topic_links={name: f"{path}?{urlencode({'topic': name})}" for name in topics},
+        )  # fmt: skip
+
+    def _leading(self, board: BoardRecord, cards: list[TaskCard]) -> tuple[list[Table], str]:
+        tables = self.model.leaders(board, cards)
+        return tables, figures.overview(tables)
+
+    def task(self, name: str, label: str, asked: Asked) -> bytes:
+        """Return a task's page."""
+        board = self.model.store.boards.get(name)
+        version = asked.get("card", "")
+        card = self.model.card(board, label, version)
+        shown = version or card.hash
+        filters = Filters(*(asked.get(key, "") for key in ("agent", "format", "verified")))
+        after = Cursor.parse(asked["after"]) if asked.get("after") else None
+        table, following = self.model.table(name, card, shown, filters, after)
+        key = ("plots", name, card.id, shown, filters, after)
+        plots = self.model.kept.get(key, lambda: task_plots(self.model.drawn(table)))
+        sort = asked.get("sort", "")
+        path = LiveLinks(name).task(label)
+        total = len(self.model.order(name, card.id, shown).ranks)
+        rows = sorted_rows(table.rows, sort)
+        unranked, reported = (sorted_rows(r, sort) for r in (table.unranked, table.reported))
+        table = Table(card, rows, unranked, reported)
+        return self.show(
+            "task.html.j2", board, table=table, stages=_rank_first(table.stages, rows),
+            authors=True, sorted=sort or "rank", sort_links=sort_links(path, asked),
+            version="" if version in ("", load(card.id).card.hash) else version,
+            versions=self.model.versions(card), filters=filters,
+            rank_stage=rows[0].stage if rows else "test", minimum_seeds=board.minimum_seeds,
+            pages=cursor_pager(path, asked, following, total), **card_context(card), **plots,
+        )  # fmt: skip
+
+    def task_data(self, name: str, label: str, kind: str, asked: Asked) -> bytes:
+        """Return a page of a task's lists as CSV or JSON."""
+        board = self.model.store.boards.get(name)
+        version = asked.get("card", "")
+        card = self.model.card(board, label, version)
+        after = Cursor.parse(asked["after"]) if asked.get("after") else None
+        table, following = self.model.table(name, card, version or card.hash, Filters(), after)
+        told = standings(table)
+        if kind == "json":
+            return as_json({"rows": told, "after": following or None})
+        columns = tuple(told[0]) if told else ("task",)
+        return as_csv(columns, (line.values() for line in told)).encode()
+
+    def agent(self, name: str, agent: str) -> bytes:
+        """Return an agent's page."""
+        board = self.model.store.boards.get(name)
+        rows, earlier = self.model.agent(board, agent)
+        lines, _ = self.model.suite(name, 1, agent)
+        line = next((line for line in lines if line.agent == agent and line.rank), None)
+        ranked = [(card, row) for card, row in rows if row.rank is not None]
+        return self.show(
+            "agent.html.j2", board, agent=agent, line=line, rows=rows, authors=True,
+            plot=agent_plot(agent, ranked) if ranked else "", earlier=earlier, unknown=(),
+            badge=badge_of(agent, _best(ranked)), others=self.model.others(name, agent),
+            compare_action=f"{LiveLinks(name).home()}/compare",
+        )  # fmt: skip
+
+    def compare(self, name: str, one: str, two: str) -> bytes:
+        """Return the comparison of two agents."""
+        board = self.model.store.boards.get(name)
+        if not one or not two or one == two:
+            raise InvalidEntry(f"{one[:40]!r} and {two[:40]!r} are not two agents; "
+                               "add ?one=NAME&two=NAME to the address")  # fmt: skip
+        return self.show("compare.html.j2", board, duel=self.model.duel(board, one, two))
+
+    def run(self, submission: int) -> bytes:
+        """Return a submission's page."""
+        record, run, row = self.model.run(submission)
+        board = self.model.store.boards.get(record.board)
+        return self.show("run.html.j2", board, run=run, row=row)
+
+    def feed(self, name: str, base: str) -> bytes:
+        """Return the feed of new records."""
+        board = self.model.store.boards.get(name)
+        return atom(board, self.model.store.standings.records(name), base)
+
+    def badge(self, name: str, agent: str, label: str) -> bytes:
+        """Return an agent's badge: on a task, or on the suite."""
+        board = self.model.store.boards.get(name)
+        if label:
+            rows, _ = self.model.agent(board, agent)
+            found = [row for card, row in rows if card.id == f"{NAMESPACE}/{label}"
+                     and row.rank is not None]  # fmt: skip
+            return badge_of(f"{agent} on {label}", next(iter(found), None)).encode()
+        lines, _ = self.model.suite(name, 1, agent)
+        return badge_of(agent, next((one for one in lines if one.agent == agent), None)).encode()
+
+
+def _best(rows: list[tuple[TaskCard, Any]]) -> Any:
+    """Return the row of the task on which an agent ranks best."""
+    return min((row for _, row in rows), key=lambda row: row.rank, default=None)
+
+
+def _rank_first(stages: tuple[str, ...], rows: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the stages in order, the one that ranks first."""
+    first = rows[0].stage if rows else "test"
+    return tuple(sorted(stages, key=lambda stage: stage != first))
+
+
+def _number(text: str) -> int:
+    """Return the number of a page.
+
+    Raises:
+        InvalidEntry: It is none.
+    """
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= _FIRST:
+        raise InvalidEntry(f"{text[:40]!r} is no page; count from 1 to {_FIRST}")
+    return int(text)

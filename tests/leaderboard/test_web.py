@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import neurotasks
+from leaderboard.store import open_store
+from leaderboard.web import create_app
+from leaderboard.web.security import HEADERS, Buckets, Rates
+from tests.leaderboard.asking import Client
+from tests.leaderboard.many import fill_store
+from tests.leaderboard.stores import GENERATED, Clock, House
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+LABEL = GENERATED.removeprefix("neurotasks/")
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def links(self):
+        return [a[name] for _, a in self.tags for name in ("href", "src") if name in a]
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def house(tmp_path):
+    clock = Clock()
+    with open_store(f"sqlite:///{tmp_path / 'board.db'}", clock=clock) as store:
+        store.boards.open("spring", "Spring course", tasks=f"{LABEL},ImageClassificationDigits-*")
+        yield House(store, clock, tmp_path)
+
+
+@pytest.fixture
+def client(house):
+    return Client(create_app(house.store))
+
+
+@pytest.fixture
+def full(house):
+    house.verify(0.9, "good")
+    house.verify(0.5, "fair", "Bob")
+    house.verify(0.2, HOSTILE, "Eve")
+    house.verify(0.95, "hasty", seeds=2)
+    job = house.hand_in("broken")
+    house.store.queue.fail(house.store.queue.claim("worker"), "the graph loops for ever")
+    house.broken = job.id
+    return house
+
+
+def test_every_page_is_whole_and_every_link_of_the_site_leads_somewhere(full, client):
+    seen, left = set(), ["/"]
+    while left:
+        path = left.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        answer = client.get(path)
+        assert answer.status_code == 200 or "/files/" in path, path
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value
+        if answer.headers["content-type"].startswith("text/html"):
+            page = Page(answer.text)
+            tags = [tag for tag, _ in page.tags]
+            assert tags.count("h1") == tags.count("main") == 1, path
+            assert tags.count("caption") == tags.count("table"), path
+            assert all("scope" in a for tag, a in page.tags if tag == "th")
+            assert not [a for _, a in page.tags if any(k.startswith("on") for k in a)]
+            assert not [a for _, a in page.tags if "style" in a]
+            assert "<script>" not in answer.text
+            assert all(a["action"].startswith("/") for tag, a in page.tags if tag == "form")
+            for link in page.links:
+                target = urljoin(f"http://testserver{path}", link)
+                if link != "data:,":
+                    assert urlsplit(target).netloc == "testserver"
+                    left.append(target.removeprefix("http://testserver").split("#")[0])
+    wanted = ("/boards/spring", f"/boards/spring/tasks/{LABEL}", "/submit", "/api",
+              "/api/openapi.json", "/boards/spring/records.atom", "/boards/spring/results.csv",
+              "/submissions/1", "/boards/spring/agent?name=good")  # fmt: skip
+    assert set(wanted) <= seen
+    assert [path for path in seen if "compare?" in path]
+    assert [path for path in seen if "badge.svg?" in path]
+
+
+def test_a_task_shows_ranked_unranked_and_self_reported_apart(full, client):
+    manifest = full.hand_in("claim").manifest
+    full.store.submissions.report("spring", full.account(), manifest_with_claims(manifest))
+    page = Page(client.get(f"/boards/spring/tasks/{LABEL}").text).text
+    ranked, rest = page.split("Without a rank")
+    unranked, reported = rest.split("Self-reported Numbers alone")
+    assert "good" in ranked.split("Ranked by score in stage private")[1]
+    assert "hasty" in unranked
+    assert "hasty" not in ranked
+    assert "claim" in reported
+    assert "broken" not in page
+
+
+def manifest_with_claims(manifest):
+    return type(manifest)(**{**vars(manifest), "claimed": {"test": (1.0,) * len(manifest.seeds)}})
+
+
+def test_a_failed_submission_says_why_and_has_no_rank(full, client):
+    text = Page(client.get(f"/submissions/{full.broken}").text).text
+    assert "failed" in text
+    assert "The graph loops for ever" in text
+    assert "Rank" not in text
+
+
+def test_a_run_shows_claimed_beside_verified_and_its_log(full, client):
+    full.verify(0.7, "told", claimed={"test": (0.25,) * 5})
+    page = Page(client.get("/submissions/6").text).text
+    assert "Claimed raw" in page
+    assert "0.25" in page
+    assert "begin" in page.split("Log")[-1]
+
+
+def test_a_page_changes_with_the_log_and_not_before(full, client):
+    first = client.get("/boards/spring")
+    again = client.get("/boards/spring", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    full.verify(0.99, "newcomer", "Zoe")
+    changed = client.get("/boards/spring", headers={"If-None-Match": first.headers["etag"]})
+    assert changed.status_code == 200
+    assert "newcomer" in changed.text
+
+
+def test_head_answers_as_get_without_a_body(full, client):
+    got, head = client.get("/boards/spring"), client.head("/boards/spring")
+    assert head.content == b""
+    assert head.headers["etag"] == got.headers["etag"]
+
+
+def test_filters_and_order_stand_in_the_address(full, client):
+    def agents(query):
+        text = client.get(f"/boards/spring/tasks/{LABEL}{query}").text
+        table = text.split("<tbody>", 1)[1].split("</tbody>", 1)[0]
+        return re.findall(r'class="name"><a href="[^"]*">([^<]*)</a>', table)
+
+    assert agents("") == [
+        "good",
+        "fair",
+        HOSTILE.replace('"', "&#34;").replace(">", "&gt;").replace("<", "&lt;"),
+    ]
+    assert agents("?agent=fa") == ["fair"]
+    assert agents("?sort=agent")[1:] == ["fair", "good"]
+    assert 'aria-sort="ascending"' in client.get(f"/boards/spring/tasks/{LABEL}?sort=agent").text
+    assert "No result yet" in client.get(f"/boards/spring/tasks/{LABEL}?format=weights").text
+
+
+def test_two_agents_are_compared(full, client):
+    page = Page(client.get("/boards/spring/compare?one=good&two=fair").text).text
+    assert "good is surely better on 1 and surely worse on 0 than fair" in page
+    assert client.get("/boards/spring/compare?one=good&two=good").status_code == 422
+
+
+def test_long_tables_have_pages_that_hold_every_agent_once(house, client):
+    cards = [neurotasks.load(GENERATED).card, neurotasks.load("neurotasks/Acrobot-v0").card]
+    fill_store(house.store, "large", cards, 120)
+    seen, path = [], f"/boards/large/tasks/{LABEL}"
+    while path:
+        text = client.get(path).text
+        table = text.split("<tbody>", 1)[1].split("</tbody>", 1)[0]
+        seen += re.findall(
+            r'<td class="number">(\d+)</td>\s*<th[^>]*><a href="[^"]*">([^<]*)', table
+        )
+        following = re.search(r'<a href="([^"]*)" rel="next"', text)
+        path = following and following[1].replace("&amp;", "&")
+    assert [int(rank) for rank, _ in seen] == list(range(1, 121))
+    assert len({agent for _, agent in seen}) == 120
+    lines = client.get("/boards/large/results.csv").text.splitlines()
+    assert len(lines) == 241
+    assert len(client.get("/boards/large/results.json").json()) == 240
+    suite = [client.get(f"/api/boards/large/suite?page={n}").json() for n in (1, 2, 3)]
+    assert [line["rank"] for part in suite for line in part["lines"]] == list(range(1, 121))
+
+
+def test_the_feed_tells_new_records(full, client):
+    root = ET.fromstring(client.get("/boards/spring/records.atom").content)  # noqa: S314 - our own
+    titles = [e.findtext(f"{ATOM}title") for e in root.iter(f"{ATOM}entry")]
+    assert titles == [f"{LABEL}: good 0.9000"]
+    assert root.findtext(f"{ATOM}updated") == "1970-01-12T13:46:40Z"
+
+
+def test_a_badge_tells_the_rank(full, client):
+    answer = client.get("/boards/spring/badge.svg", params={"agent": "fair", "task": LABEL})
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    root = ET.fromstring(answer.content)  # noqa: S314 - our own
+    assert root.get("aria-label").endswith("rank 2")
+    hostile = client.get("/boards/spring/badge.svg", params={"agent": HOSTILE}).content
+    assert b"<script" not in hostile
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/boards/none", 404),
+        ("/boards/spring/tasks/None-v0", 404),
+        ("/boards/spring/tasks/Acrobot-v0", 404),
+        (f"/boards/spring/tasks/{LABEL}?card=0000", 404),
+        (f"/boards/spring/tasks/{LABEL}?after=x", 422),
+        ("/boards/spring?page=0", 422),
+        ("/boards/spring/agent?name=nobody", 404),
+        ("/submissions/99", 404),
+        ("/submissions/99999999999999999999", 404),
+        ("/submissions/1/files/..%2F..%2Fetc%2Fpasswd", 404),
+        ("/submissions/1/files/model.onnx", 404),
+        ("/boards/spring%00", 404),
+    ],
+)
+def test_what_there_is_not_is_said_without_a_trace(full, client, path, status):
+    answer = client.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+    assert "What to do" in Page(answer.text).text
+
+
+def test_an_error_of_ours_shows_no_trace(full, client, monkeypatch):
+    monkeypatch.setattr(full.store.boards, "all", lambda: 1 / 0)
+    answer = client.get("/api/boards")
+    assert answer.status_code == 500
+    assert "ZeroDivision" not in answer.text
+    assert answer.json()["cure"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_model_of_an_open_class_is_its_authors_alone_until_the_end(house, client):
+    house.store.boards.open("class", "Class", tasks=LABEL, closes=house.clock.now + 100)
+    author = house.store.accounts.create("Ann", "class")
+    other = house.store.accounts.create("Ben", "class")
+    tokens = {a.name: house.store.accounts.issue(a.id) for a in (author, other)}
+    manifest = house.hand_in().manifest
+    files = dict.fromkeys(manifest.files, house.folder / "model-1")
+    made = house.store.submissions.receive("class", author, manifest, files)
+    path = f"/submissions/{made.id}/files/model-0.onnx"
+
+    def status(token):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return client.get(path, headers=headers).status_code
+
+    assert [status(t) for t in ("", tokens["Ben"], tokens["Ann"])] == [401, 403, 200]
+    assert client.get(f"/submissions/{made.id}/files/manifest.json").status_code == 200
+    house.clock.now += 101
+    assert status("") == 200
+
+
+def test_buckets_fill_at_their_rate():
+    now = [0.0]
+    buckets = Buckets(2.0, 4, lambda: now[0])
+    assert [buckets.wait("a") for _ in range(4)] == [0.0] * 4
+    assert buckets.wait("a") == pytest.approx(0.5)
+    assert buckets.wait("b") == 0.0
+    now[0] = 0.5
+    assert buckets.wait("a") == 0.0
+    assert buckets.wait("a") > 0.0
+
+
+def test_who_asks_too_often_is_told_when_to_come_again(house):
+    app = create_app(house.store, rates=Rates(reads=0.001, burst=3))
+    client = Client(app)
+    statuses = [client.get("/healthz").status_code for _ in range(5)]
+    answer = client.get("/healthz")
+    assert statuses == [200, 200, 200, 429, 429]
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.json()["cure"].startswith("wait")
+
+
+def test_health_and_metrics(full, client):
+    assert client.get("/healthz").json()["state"] == "ok"
+    text = client.get("/metrics").text
+    assert 'leaderboard_requests_total{method="GET",status="200"} 1' in text
+    assert "leaderboard_queue_waiting 0" in text
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return answer.read()
+
+
+def test_the_server_starts_logs_json_and_ends_gracefully(tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "leaderboard", "serve", "--db",
+               f"sqlite:///{tmp_path / 'b.db'}", "--port", str(port), "--workers", "0"]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:  # noqa: S603
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                ask(port, "/healthz")
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+            assert raw.recv(4096).startswith(b"HTTP/1.1 413")
+        assert b"Boards" in ask(port, "/")
+        server.send_signal(signal.SIGTERM)
+        _, log = server.communicate(timeout=30)
+    assert server.returncode == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {"/healthz", "/"} <= {line.get("path") for line in lines}
+    assert lines[-1]["message"] == "ended"
