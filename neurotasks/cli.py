@@ -80,6 +80,11 @@ def _add_submission_commands(commands: Any) -> None:
     checking = commands.add_parser("check", help="say all that is wrong with a submission")
     checking.add_argument("folder", type=Path)
     checking.set_defaults(run=_check)
+    joining = commands.add_parser("join", help="open an account on a board with a join token")
+    joining.add_argument("invitation", metavar="JOIN_TOKEN")
+    joining.add_argument("--to", required=True, help="address of the board")
+    joining.add_argument("--name", required=True, help="of the account, as the board shows it")
+    joining.set_defaults(run=_join)
     handing = commands.add_parser("submit", help="hand a submission in to a board")
     handing.add_argument("folder", type=Path)
     handing.add_argument("--to", required=True, help="address of a board, or a folder")
@@ -207,6 +212,14 @@ def _check(options: argparse.Namespace) -> None:
     if found:
         raise CorruptSubmission(f"{options.folder} has {len(found)} problems: no board takes it")
     print(f"{options.folder}: nothing is wrong")
+
+
+def _join(options: argparse.Namespace) -> None:
+    from neurotasks.submission.client import join  # noqa: PLC0415
+
+    told = join(options.to, options.invitation, options.name)
+    print(f"the token of {options.name}, shown this once; keep it as NEUROTASKS_TOKEN:")
+    print(told["token"])
 
 
 def _submit(options: argparse.Namespace) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from neurotasks.submission.archive import pack
 from neurotasks.submission.check import problems, read_manifest, sha256
 from neurotasks.submission.strict import loads, shown
 
-__all__ = ["Refused", "status", "submit"]
+__all__ = ["Refused", "join", "status", "submit"]
 
 _TIMEOUT = 120.0  # seconds without a word from the server
 _LONGEST = 1 << 20  # bytes of an answer
 _WEB = ("http://", "https://")
 _TOKEN = re.compile(r"[!-~]{0,500}")
+_TAKEN = range(200, 300)  # codes of an answer
 _REASON = 2000  # letters of what a board says
 
 
@@ -63,6 +64,25 @@ def submit(folder: Path, to: str, token: str = "") -> dict[str, Any]:
         return _ask(f"{to.rstrip('/')}/api/submissions", token, headers, file)
 
 
+def join(to: str, invitation: str, name: str) -> dict[str, Any]:
+    """Open an account on a board with a join token.
+
+    Args:
+        to: Address of the board.
+        invitation: The join token, which its instructor hands out.
+        name: Of the account, as the board will show it.
+
+    Returns:
+        What the board says: "token" is the account's secret, told this once.
+
+    Raises:
+        Refused: The board does not take the token, or cannot be reached.
+    """
+    body = json.dumps({"token": invitation, "name": name}).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return _ask(f"{to.rstrip('/')}/api/join", "", headers, body)
+
+
 def status(to: str, number: str | int, token: str = "") -> dict[str, Any]:
     """Return what a server says of a submission.
 
@@ -73,14 +93,8 @@ def status(to: str, number: str | int, token: str = "") -> dict[str, Any]:
     return _ask(f"{to.rstrip('/')}/api/submissions/{place}", token, {}, None)
 
 
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection: the token is for the board that was named, and for no other host."""
-
-    def redirect_request(self, *_words: Any) -> None:
-        """Refuse."""
-
-
 def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
+    """Ask a board; nothing is followed elsewhere, as the token is for this host alone."""
     allowed = {**headers, "Accept": "application/json"}
     if not _TOKEN.fullmatch(token):
         raise Refused("the token holds what no token has: copy it again, without spaces")
@@ -89,24 +103,38 @@ def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, 
     if not url.startswith(_WEB):
         raise Refused(f"{url!r} is no address of a board: it begins with http:// or https://")
     try:
-        request = urllib.request.Request(url, data=body, headers=allowed)  # noqa: S310 - checked
-        with urllib.request.build_opener(_NoRedirection).open(request, timeout=_TIMEOUT) as answer:
-            told = loads(answer.read(_LONGEST))
-    except urllib.error.HTTPError as error:
-        with error:
-            raise Refused(f"the board refused it ({error.code}): {_reason(error)}") from error
+        code, reason, content = _talk(url, allowed, body)
+        told = loads(content) if code in _TAKEN else None
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise Refused(
             f"{url} gives no answer of a board: {shown(error)}; is it running?"
         ) from error
+    if code not in _TAKEN:
+        raise Refused(f"the board refused it ({code}): {_reason(content, reason)}")
     if not isinstance(told, dict):
         raise Refused(f"{url} answers as no board does")
     return told
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _talk(url: str, headers: dict[str, str], body: Any) -> tuple[int, str, bytes]:
+    """Return the status, its name and the body of an answer."""
+    parts = urllib.parse.urlsplit(url)
+    secure = parts.scheme == "https"
+    make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    line = make(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+    try:
+        # Who refuses need not read it all, and the answer says why.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            line.request("GET" if body is None else "POST", parts.path or "/", body, headers)
+        with line.getresponse() as answer:
+            return answer.status, answer.reason, answer.read(_LONGEST)
+    finally:
+        line.close()
+
+
+def _reason(content: bytes, name: str) -> str:
     """Return what the board says is wrong."""
     try:
-        return shown(loads(error.read(_LONGEST))["error"], _REASON)
-    except (http.client.HTTPException, OSError, ValueError, KeyError, TypeError):
-        return shown(error.reason)
+        return shown(loads(content)["error"], _REASON)
+    except (ValueError, KeyError, TypeError):
+        return shown(name)
