@@ -9,7 +9,9 @@ export OMP_NUM_THREADS := 1
 DEMO := OrientationDecoding-v0,ImageClassificationDigits-v0,SequencePrediction-v0,PerceptualDecisionMaking-v0,DelayedComparison-v0,EvidenceAccumulation-v0,TwoStep-v0,CartPole-v0,ContinualDigits-v0
 BENCH := $(BIN)/pytest tests/benchmarks -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-columns=min,median
 
-.PHONY: setup demo real test lint bench bench-peers bench-check bench-keep scores docs clean
+SYSTEM := chromium postgresql npm
+
+.PHONY: setup system demo real test lint bench bench-peers bench-check bench-keep scores board docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -19,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 setup: $(READY)  ## everything into .venv
+
+board: $(READY)  ## a board on this machine, with a worker: open http://127.0.0.1:8000
+	$(BIN)/python -m leaderboard serve --workers 1
 
 demo: $(READY)  ## a task of each family at the quick budget on the CPU, then the board
 	$(BIN)/python -m baselines run --budget quick --device cpu --task "$(DEMO)" --out runs/demo
@@ -34,7 +39,12 @@ real: $(READY)  ## the tasks on recorded data found in the cache, at the full bu
 	$(BIN)/python -m leaderboard build --results runs/real --out site/real
 	$(BIN)/python -m leaderboard rank --results runs/real
 
-test: $(READY)  ## scores and speeds hold, then all tests
+system:  ## what tests of pages and stores need of Debian; where it cannot be installed they are skipped
+	@command -v chromium npm > /dev/null && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) > /dev/null; } \
+	|| echo "not installed: $(SYSTEM); the tests that need them are skipped"
+
+test: $(READY) system  ## scores and speeds hold, then all tests
 	$(MAKE) --no-print-directory scores
 	$(MAKE) --no-print-directory bench-check
 	$(BIN)/pytest -n auto
