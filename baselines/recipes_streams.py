@@ -13,7 +13,8 @@ __all__ = ["STREAMS"]
 
 _DIGITS = ("ContinualDigits-v0", "SplitDigits*", "PermutedDigits*", "RotatedDigits*")
 _MNIST = ("SplitMNIST*", "PermutedMNIST*", "RotatedMNIST*")
-_OBJECTS = ("ContinualObjects*",)
+_OBJECTS = ("ContinualObjectsNI-v0", "ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0")
+_MORE_OBJECTS = ("ContinualObjects*",)  # the other scenarios, for the plain strategies alone
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
 _CARTS = ("ContinualCartPole-v0",)
@@ -33,6 +34,7 @@ _SAMPLES = {
     _DIGITS: samples(2_000, 40_000, 200_000),
     _MNIST: samples(2_000, 60_000, 600_000),
     _OBJECTS: samples(2_000, 60_000, 240_000),
+    _MORE_OBJECTS: samples(2_000, 20_000, 240_000),
     _CORE50: samples(2_000, 60_000, 480_000),
     _RULES: samples(1_000, 60_000, 240_000),
 }
@@ -40,11 +42,13 @@ _SAMPLES = {
 
 _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
     _OBJECTS: {"width": 256, "learning_rate": 0.01},
+    _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01},
     _CORE50: {"width": 256, "learning_rate": 0.01},
     _RULES: {"network": "gru", "width": 64, "clip": 1.0},
 }
 """What all strategies are told on some streams."""
 
+_PLAIN = ("naive", "replay", "cumulative")
 _SLOW: dict[str, Any] = {"learning_rate": 0.01}
 _MEMORY: dict[str, Any] = {"memory": 500}
 
@@ -68,11 +72,12 @@ def _avalanche(strategy: str, **settings: Any) -> Factory:
 
 
 def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
-    """Return the recipes of one of our own strategies on all streams of trials."""
+    """Return the recipes of one of our own strategies on streams of trials."""
     strategy = name.removesuffix("-online")
     return tuple(
         Recipe(name, tasks, _native(strategy, **{**settings, **_FITTING.get(tasks, {})}), counts)
         for tasks, counts in _SAMPLES.items()
+        if name in _PLAIN or tasks != _MORE_OBJECTS
     )
 
 
