@@ -16,7 +16,8 @@ _MOVED_DIGITS = ("PermutedDigits*", "RotatedDigits*")
 _MNIST = ("SplitMNIST*",)
 _MOVED_MNIST = ("PermutedMNIST*", "RotatedMNIST*")
 _OBJECTS = ("ContinualObjectsNI-v0", "ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0")
-_MORE_OBJECTS = ("ContinualObjects*",)  # the other scenarios, for the plain strategies alone
+_MORE_OBJECTS = ("ContinualObjectsN[IC]C*", "ContinualObjectsNICv2Of79*")
+"""Further scenarios, for the plain strategies alone."""
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
 _CARTS = ("ContinualCartPole-v0",)
@@ -37,8 +38,8 @@ _SAMPLES = {
     _MOVED_DIGITS: samples(2_000, 40_000, 200_000),
     _MNIST: samples(2_000, 60_000, 600_000),
     _MOVED_MNIST: samples(2_000, 60_000, 600_000),
-    _OBJECTS: samples(2_000, 60_000, 240_000),
-    _MORE_OBJECTS: samples(2_000, 20_000, 240_000),
+    _OBJECTS: samples(2_000, 24_000, 240_000),
+    _MORE_OBJECTS: samples(2_000, 12_000, 240_000),
     _CORE50: samples(2_000, 60_000, 480_000),
     _RULES: samples(1_000, 60_000, 240_000),
 }
