@@ -16,7 +16,12 @@ _MOVED_DIGITS = ("PermutedDigits*", "RotatedDigits*")
 _MNIST = ("SplitMNIST*",)
 _MOVED_MNIST = ("PermutedMNIST*", "RotatedMNIST*")
 _OBJECTS = ("ContinualObjectsNI-v0", "ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0")
-_MORE_OBJECTS = ("ContinualObjectsN[IC]C*", "ContinualObjectsNICv2Of79*")
+_MORE_OBJECTS = (
+    "ContinualObjectsNIC-v0",
+    "ContinualObjectsN[IC]Category-v0",
+    "ContinualObjectsNICCategory-v0",
+    "ContinualObjectsNICv2Of79*",
+)
 """Further scenarios, for the plain strategies alone."""
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
