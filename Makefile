@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(patsubst tests/benchmarks/peers/%.txt,.peers/%/.ready,$(wildcard tests/benchmarks/peers/*.txt))
 export OMP_NUM_THREADS := 1
-DEMO := OrientationDecoding-v0,ImageClassificationDigits-v0,SequencePrediction-v0,PerceptualDecisionMaking-v0,DelayedComparison-v0,EvidenceAccumulation-v0,TwoStep-v0,CartPole-v0,ContinualDigits-v0
+DEMO := OrientationDecoding-v0,ImageClassificationDigits-v0,SequencePrediction-v0,PerceptualDecisionMaking-v0,DelayedComparison-v0,EvidenceAccumulation-v0,TwoStep-v0,CartPole-v0,RotatedDigitsDomain-v0
 BENCH := $(BIN)/pytest tests/benchmarks -q -o addopts="--import-mode=importlib" --benchmark-only --benchmark-columns=min,median
 
 SYSTEM := chromium postgresql npm
@@ -35,7 +35,7 @@ real: $(READY)  ## the tasks on recorded data found in the cache, at the full bu
 	$(BIN)/neurotasks data status
 	$(BIN)/python -m baselines run --budget full --data recorded --out runs/real
 	$(BIN)/python -m baselines run --budget full --task "CartPole*" --out runs/real
-	$(BIN)/python -m baselines run --budget full --task "ContinualDigits*" --out runs/real
+	$(BIN)/python -m baselines run --budget full --task "ContinualDigits-v0,SplitDigits*,PermutedDigits*" --out runs/real
 	$(BIN)/python -m leaderboard build --results runs/real --out site/real
 	$(BIN)/python -m leaderboard rank --results runs/real
 

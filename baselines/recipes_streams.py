@@ -11,9 +11,18 @@ from baselines.recipe import Factory, Recipe, samples
 
 __all__ = ["STREAMS"]
 
-_DIGITS = ("ContinualDigits-v0", "SplitDigits*", "PermutedDigits*", "RotatedDigits*")
-_MNIST = ("SplitMNIST*", "PermutedMNIST*", "RotatedMNIST*")
-_OBJECTS = ("ContinualObjects*",)
+_DIGITS = ("ContinualDigits-v0", "SplitDigits*")
+_MOVED_DIGITS = ("PermutedDigits*", "RotatedDigits*")
+_MNIST = ("SplitMNIST*",)
+_MOVED_MNIST = ("PermutedMNIST*", "RotatedMNIST*")
+_OBJECTS = ("ContinualObjectsNI-v0", "ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0")
+_MORE_OBJECTS = (
+    "ContinualObjectsNIC-v0",
+    "ContinualObjectsN[IC]Category-v0",
+    "ContinualObjectsNICCategory-v0",
+    "ContinualObjectsNICv2Of79*",
+)
+"""Further scenarios, for the plain strategies alone."""
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
 _CARTS = ("ContinualCartPole-v0",)
@@ -31,8 +40,11 @@ _COMPARED_FILMS = ("ContinualObjectsNC-v0", "ContinualObjectsNCTask-v0", "Contin
 
 _SAMPLES = {
     _DIGITS: samples(2_000, 40_000, 200_000),
+    _MOVED_DIGITS: samples(2_000, 40_000, 200_000),
     _MNIST: samples(2_000, 60_000, 600_000),
-    _OBJECTS: samples(2_000, 60_000, 240_000),
+    _MOVED_MNIST: samples(2_000, 60_000, 600_000),
+    _OBJECTS: samples(2_000, 24_000, 240_000),
+    _MORE_OBJECTS: samples(2_000, 12_000, 240_000),
     _CORE50: samples(2_000, 60_000, 480_000),
     _RULES: samples(1_000, 60_000, 240_000),
 }
@@ -40,13 +52,22 @@ _SAMPLES = {
 
 _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
     _OBJECTS: {"width": 256, "learning_rate": 0.01},
+    _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01},
     _CORE50: {"width": 256, "learning_rate": 0.01},
     _RULES: {"network": "gru", "width": 64, "clip": 1.0},
 }
 """What all strategies are told on some streams."""
 
+_PLAIN = ("naive", "replay", "cumulative")
 _SLOW: dict[str, Any] = {"learning_rate": 0.01}
 _MEMORY: dict[str, Any] = {"memory": 500}
+
+
+_STRENGTHS: dict[str, dict[tuple[str, ...], float]] = {
+    "ewc": {_MOVED_DIGITS: 3e3, _MNIST: 3e3, _MOVED_MNIST: 100.0},
+    "si": {_MOVED_DIGITS: 1.0, _MNIST: 1.0, _MOVED_MNIST: 0.03},
+}
+"""Of penalties, where another one than for split digits was better on held-out trials."""
 
 
 def _native(strategy: str, **settings: Any) -> Factory:
@@ -68,12 +89,15 @@ def _avalanche(strategy: str, **settings: Any) -> Factory:
 
 
 def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
-    """Return the recipes of one of our own strategies on all streams of trials."""
-    strategy = name.removesuffix("-online")
-    return tuple(
-        Recipe(name, tasks, _native(strategy, **{**settings, **_FITTING.get(tasks, {})}), counts)
-        for tasks, counts in _SAMPLES.items()
-    )
+    """Return the recipes of one of our own strategies on streams of trials."""
+    strategy, recipes = name.removesuffix("-online"), []
+    for tasks, counts in _SAMPLES.items():
+        told = {**settings, **_FITTING.get(tasks, {})}
+        if tasks in _STRENGTHS.get(strategy, {}):
+            told["strength"] = _STRENGTHS[strategy][tasks]
+        if name in _PLAIN or tasks != _MORE_OBJECTS:
+            recipes.append(Recipe(name, tasks, _native(strategy, **told), counts))
+    return tuple(recipes)
 
 
 def _others(name: str, films: dict[str, Any] | None = None, **settings: Any) -> tuple[Recipe, ...]:

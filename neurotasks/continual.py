@@ -66,6 +66,9 @@ def evaluate_stream(
             agents = learner.learn(experience, seeds=seeds, budget=part, log=log)
         told.add(cost, learner.held() if isinstance(learner, Holder) else None)
         for run, agent, seed in zip(told.seeds, agents, seeds, strict=True):
+            if run.rows and not budget.samples:  # who is shown nothing learns nothing
+                run.rows.append(run.rows[-1])
+                continue
             row, run.errors = _groups(task, agent, seed)
             run.rows.append(row)
     stages = {"test": _result(task, told)}
