@@ -17,7 +17,8 @@ def badge(left: str, right: str) -> str:
     first, second = (round(_CHARACTER * len(text)) + 2 * _MARGIN for text in (left, right))
     font = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#ffffff"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="20" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="20" '
+        f'viewBox="0 0 {first + second} 20" role="img" '
         f'aria-label="{escape(left)}: {escape(right)}">'
         f"<title>{escape(left)}: {escape(right)}</title>"
         f'<rect width="{first + second}" height="20" rx="3" fill="#1b2430"/>'

@@ -21,6 +21,7 @@ _STYLES = 6  # colours and dashes of curves in the style sheet
 _POINTS = 121  # of a fitted curve
 _TRIALS = 1000  # that each level counts for in a fit: results tell no numbers
 _FLAT = 0.02  # what changes less with the stimulus is not fitted
+_CHARACTER = 2.2  # per cent of a phone's width, with what stands between names
 _DODGE = 0.06  # between the points of neighbouring agents, where conditions are one apart
 _AXES = {
     "psychometric": "signed strength of the stimulus",
@@ -158,14 +159,15 @@ class _Axes:
             for y in ticks_of(self.low, self.high)
             if self.low <= y <= self.high
         ]
-        last = -100.0
+        end = -100.0
         for part, place in zip(parts, x, strict=True):
             at = 8.0 + 0.9 * self._x(float(place))
-            if at - last > 7.0:  # noqa: PLR2004 - nearer names would touch on a phone
+            half = _CHARACTER * len(part) / 2
+            if at - half > end:
                 lines.append(
                     line_of_text("tick", f"{at:.2f}%", 228, part.replace("-", "\u2212"), "middle")
                 )
-                last = at
+                end = at + half
         return "".join(lines) + line_of_text("axis", "53%", 250, label, "middle")
 
     def line(self, x: NDArray[np.float64], y: NDArray[np.float64], style: int, title: str) -> str:

@@ -20,7 +20,7 @@ MARGIN = 3.0  # per cent of the width on either side of the scale
 _HEAD, _LABEL, _TRACK, _GAP, _FOOT = 44, 20, 18, 12, 26  # pixels
 _CLOSE = 0.55  # anchors nearer than this part of the width get labels on two lines
 _CROWDED = 32  # characters of both anchors' labels that still stand side by side on a phone
-_LONGEST = 38  # characters of a label
+_LONGEST, _SHORT = 38, 30  # characters of a label: on a page, on a phone
 
 Kind = Literal["seed", "mean", "agent", "best"]
 
@@ -175,7 +175,7 @@ def _lane(lane: Lane, top: int, ends: tuple[float, float]) -> str:
     note = escape(lane.note)
     who = f'<tspan class="who">{escape(_cut(lane.who))} </tspan>' if lane.who else ""
     parts = [
-        line_of_text("label", 0, baseline, _cut(lane.label)),
+        f'<text class="label" x="0" y="{baseline}">{_label(lane.label)}</text>',
         f'<text class="note" x="100%" y="{baseline}" text-anchor="end">{who}{note}</text>',
     ]
     for number, track in enumerate(lane.tracks):
@@ -211,6 +211,15 @@ def _whisker(mark: Mark, y: int, ends: tuple[float, float]) -> str:
 def _cut(name: str) -> str:
     """Return a name short enough for a label; the table has it whole."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\u2026"
+
+
+def _label(name: str) -> str:
+    """Return a label of which a phone shows less: beside it stands a number."""
+    cut = _cut(name)
+    if len(cut) <= _SHORT:
+        return escape(cut)
+    first, rest = escape(cut[: _SHORT - 1]), escape(cut[_SHORT - 1 :])
+    return f'{first}<tspan class="wide">{rest}</tspan><tspan class="narrow">\u2026</tspan>'
 
 
 def _stage(mark: Mark) -> str:

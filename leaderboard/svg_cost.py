@@ -14,8 +14,9 @@ from leaderboard.svg_learning import ticks_of
 __all__ = ["Dot", "Profile", "cost_plot", "profile_plot"]
 
 _LEFT, _WIDTH, _TOP, _HEIGHT = 9.0, 86.0, 14, 220  # per cent along x, pixels along y
-_NEAR = (17.0, 15.0)  # per cent and pixels between labels
-_LABELS = 7
+_LABELS, _LONGEST = 7, 22  # names at most, and characters of one
+_BESIDE, _CHARACTER = 10, 6.8  # pixels from a dot to its name, and of a character
+_NARROW = 340  # pixels of a plot on a phone
 
 
 @dataclass(frozen=True)
@@ -166,16 +167,47 @@ def _front(
 def _labels(
     dots: Sequence[Dot], place: Callable[[float], float], level: Callable[[float], float]
 ) -> list[str]:
-    """Name the best of those that nobody beats, where names do not touch."""
-    taken: list[tuple[float, float]] = []
-    drawn = []
+    """Name the best of those that nobody beats, where a name touches nothing else."""
+    end = _LEFT + _WIDTH
+    words = [_Box(end - 14, end, level(y) - 17, level(y) - 4) for y in _NAMES]
+    points = [(place(dot.cost), level(dot.score)) for dot in dots]
+    taken = words + [_Box(x - 1.5, x + 1.5, y - 5, y + 5) for x, y in points]
+    drawn: list[str] = []
     for dot in sorted((dot for dot in dots if dot.front), key=lambda dot: -dot.score):
         x, y = place(dot.cost), level(dot.score)
-        free = all(abs(x - a) > _NEAR[0] or abs(y - b) > _NEAR[1] for a, b in taken)
-        if free and len(taken) < _LABELS:
-            taken.append((x, y))
-            side = "end" if x > _LEFT + _WIDTH / 2 else "start"
-            name = dot.name if len(dot.name) <= 22 else f"{dot.name[:21]}\u2026"  # noqa: PLR2004 - a label's room
-            shift = -10 if side == "end" else 10
-            drawn.append(line_of_text("name", f"{x}%", y + 16, name, side, shift))
+        name = dot.name if len(dot.name) <= _LONGEST else f"{dot.name[: _LONGEST - 1]}\u2026"
+        sides = ("end", "start") if x > _LEFT + _WIDTH / 2 else ("start", "end")
+        for side, lift in ((side, lift) for lift in (16, -8) for side in sides):
+            box = _box(x, y + lift, name, side)
+            if len(drawn) < _LABELS and box.left >= 0 and box.right <= 100 and box.free(taken):  # noqa: PLR2004 - per cent
+                taken.append(box)
+                shift = -_BESIDE if side == "end" else _BESIDE
+                drawn.append(line_of_text("name", f"{x}%", y + lift, name, side, shift))
+                break
     return drawn
+
+
+@dataclass(frozen=True)
+class _Box:
+    """The room of a symbol or a name: per cent along x, pixels along y."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def free(self, others: Sequence[_Box]) -> bool:
+        """Return whether it touches none of the others."""
+        return all(
+            self.right <= other.left or other.right <= self.left
+            or self.bottom <= other.top or other.bottom <= self.top
+            for other in others
+        )  # fmt: skip
+
+
+def _box(x: float, baseline: float, name: str, side: str) -> _Box:
+    """Return the room of a name beside a dot, on a plot as narrow as a phone's."""
+    far = 100 * (_BESIDE + _CHARACTER * len(name)) / _NARROW
+    near = 100 * _BESIDE / _NARROW
+    ends = (x - far, x - near) if side == "end" else (x + near, x + far)
+    return _Box(*ends, baseline - 11, baseline + 3)

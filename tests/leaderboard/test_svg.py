@@ -65,9 +65,12 @@ def test_a_score_beyond_the_scale_is_an_arrow_at_its_edge(value):
 def test_names_are_inert_and_long_ones_cut():
     root = drawn(score_plot("k", "<t>", '"&', [lane("<script>alert(1)</script>" + "x" * 60, 0.5)]))
     assert not list(root.iter(SVG + "script"))
-    (label,) = [e.text for e in root.iter(SVG + "text") if e.get("class") == "label"]
-    assert len(label) == 38
-    assert label.endswith("\u2026")
+    (label,) = [e for e in root.iter(SVG + "text") if e.get("class") == "label"]
+    wide, narrow = label
+    assert len(label.text + wide.text) == 38
+    assert wide.text.endswith("\u2026")
+    assert len(label.text + narrow.text) == 30
+    assert narrow.text == "\u2026"
 
 
 def test_a_plot_names_itself_to_who_cannot_see_it():
