@@ -22,7 +22,7 @@ _MORE_OBJECTS = (
     "ContinualObjectsNICCategory-v0",
     "ContinualObjectsNICv2Of79*",
 )
-"""Further scenarios, for the plain strategies alone."""
+"""Further scenarios, for the plainest strategy alone."""
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
 _CARTS = ("ContinualCartPole-v0",)
@@ -58,7 +58,6 @@ _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
 }
 """What all strategies are told on some streams."""
 
-_PLAIN = ("naive", "replay", "cumulative")
 _SLOW: dict[str, Any] = {"learning_rate": 0.01}
 _MEMORY: dict[str, Any] = {"memory": 500}
 
@@ -95,7 +94,7 @@ def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
         told = {**settings, **_FITTING.get(tasks, {})}
         if tasks in _STRENGTHS.get(strategy, {}):
             told["strength"] = _STRENGTHS[strategy][tasks]
-        if name in _PLAIN or tasks != _MORE_OBJECTS:
+        if name == "naive" or tasks != _MORE_OBJECTS:
             recipes.append(Recipe(name, tasks, _native(strategy, **told), counts))
     return tuple(recipes)
 
@@ -160,7 +159,7 @@ STREAMS: tuple[Recipe, ...] = (
     *_others("gem"),
     *_others("gdumb", **_MEMORY),
     *_others("icarl", **_MEMORY),
-    *_others("derpp", {"strength": 0.1}, **_MEMORY),
+    *_others("derpp", **_MEMORY),
     *_others("er-ace", **_MEMORY),
     *_others("cwr"),
     *_others("ar1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,20 @@ from neurotasks.errors import MissingData, MissingExtra
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 CARDS = [card for card in neurotasks.cards() if not card.superseded_by]
 IDS = [card.label for card in CARDS]
+REPEATED = (
+    "PermutedMNIST*",
+    "RotatedMNIST*",
+    "ContinualObjects*Category-v0",
+    "ContinualObjectsNICv2Of[13]*",
+    "ContinualCORe50*Category*",
+)
+"""Scenarios whose code others of their family have run already: the whole contract is slow."""
+CHECKED = [
+    pytest.param(
+        label, marks=pytest.mark.slow if any(fnmatchcase(label, g) for g in REPEATED) else ()
+    )
+    for label in IDS
+]
 GENERATED = [card.label for card in CARDS if card.data == "generated"]
 
 
@@ -33,7 +48,7 @@ def _data(recorded_cache):
     """Let all tests see the recorded data at hand."""
 
 
-@pytest.mark.parametrize("label", IDS)
+@pytest.mark.parametrize("label", CHECKED)
 @pytest.mark.parametrize(
     "check",
     [
@@ -49,7 +64,7 @@ def test_contract(check, label):
     run(check, label)
 
 
-@pytest.mark.parametrize("label", IDS)
+@pytest.mark.parametrize("label", CHECKED)
 def test_trivial_is_chance_and_ideal_is_the_ceiling(label):
     card = neurotasks.load(label).card
     films = card.form == "stream" and card.data == "generated"  # each frame is held against all
