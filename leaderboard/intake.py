@@ -6,15 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from leaderboard.scoring import inspect, reason
 from leaderboard.store import Account, Store, SubmissionRecord
 from leaderboard.store.errors import InvalidEntry
 from neurotasks.errors import CorruptSubmission, NeurotasksError
 from neurotasks.submission.archive import unpack
-from neurotasks.submission.check import problems, read_manifest
+from neurotasks.submission.check import read_manifest
 
 __all__ = ["board_of", "take", "take_all"]
-
-_TOLD = 5  # problems that an answer names
 
 
 def take(store: Store, archive: Path, account: Account, board: str = "") -> SubmissionRecord:
@@ -33,10 +32,12 @@ def take(store: Store, archive: Path, account: Account, board: str = "") -> Subm
     with tempfile.TemporaryDirectory(prefix="submission-") as name:
         folder = Path(name)
         unpack(archive, folder)
-        found = problems(folder)
+        folder.chmod(0o755)  # the sandbox's other user reads it
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        found = inspect(folder)
         if found:
-            more = f" (and {len(found) - _TOLD} more)" if len(found) > _TOLD else ""
-            raise CorruptSubmission(" | ".join(map(str, found[:_TOLD])) + more)
+            raise CorruptSubmission(reason(found))
         manifest = read_manifest(folder)
         sources = {file: folder / file for file in manifest.files}
         chosen = board_of(store, account, board, manifest.task)

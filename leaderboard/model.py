@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeAlias
 
 from leaderboard import queries
 from leaderboard.collect import Row, Table
 from leaderboard.compare import Duel, duel
-from leaderboard.queries import Filters, Order
+from leaderboard.kept import Kept
+from leaderboard.order import Order
+from leaderboard.queries import Filters
 from leaderboard.runs import Run, told
 from leaderboard.store import BoardRecord, Cursor, Store, SubmissionRecord
 from leaderboard.store.errors import UnknownSubmission
@@ -23,48 +24,19 @@ from neurotasks.registry import cards, load
 from neurotasks.scores import Interval
 from neurotasks.submission.manifest import NAME
 
-__all__ = ["PAGE", "Kept", "Model"]
+__all__ = ["PAGE", "Model", "Stamps"]
 
-T = TypeVar("T")
+Stamps: TypeAlias = Mapping[tuple[str, str, str], int]
 
 PAGE = 50
 """Rows of a page."""
 
 _LARGEST = (1 << 31) - 1  # number of a submission that a database can hold
-_KEPT = 500  # tables and plots
+_KEPT = 1000  # orders and first rows of tables: some 100 KB at most
+_LARGE = 200  # plots, and tables of a topic: likewise, and anybody may ask for more of them
 _EACH = 5  # agents of a task on the first page
 _DRAWN = 25  # agents of a plot
 _OTHERS = 30  # agents that an agent's page offers to compare with
-
-
-class Kept:
-    """Values that hold until the log grows: the last event is part of their key.
-
-    Args:
-        store: Whose log.
-        size: How many are kept.
-    """
-
-    def __init__(self, store: Store, size: int = _KEPT) -> None:
-        self._store, self._size = store, size
-        self._values: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Any, make: Callable[[], T], head: int | None = None) -> T:
-        """Return a value, made anew if the log has grown since."""
-        now = self._store.events.head().length if head is None else head
-        with self._lock:
-            at, value = self._values.get(key, (-1, None))
-            if at == now:
-                self._values.move_to_end(key)
-                return value
-        value = make()
-        with self._lock:
-            self._values[key] = (now, value)
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-        return value
 
 
 class Model:
@@ -76,7 +48,19 @@ class Model:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.kept = Kept(store)
+        self.kept, self.large = Kept(_KEPT), Kept(_LARGE)
+
+    def head(self) -> int:
+        """Return how long the log is: the stamp of what depends on more than one table."""
+        return self.store.events.head().length
+
+    def stamps(self, board: str) -> Stamps:
+        """Return the stamps of a board's tables, by task, card and list."""
+        return queries.stamps(self.store, board)
+
+    def hash_of(self, card: TaskCard) -> str:
+        """Return the hash of a card; a card finds it anew each time it is asked."""
+        return self.kept.get(("hash", card.id), card, lambda: card.hash)
 
     def cards(self, board: BoardRecord) -> list[TaskCard]:
         """Return the cards of a board's tasks."""
@@ -92,7 +76,7 @@ class Model:
         present = load(task).card
         if not board.takes(present.id):
             raise UnknownTask(f"{task} is not on board {board.name!r}; its page lists all tasks")
-        if version in ("", present.hash):
+        if version in ("", self.hash_of(present)):
             return present
         for one in self.store.boards.versions(task):
             if one.card == version:
@@ -102,27 +86,32 @@ class Model:
 
     def versions(self, card: TaskCard) -> list[str]:
         """Return the hashes of a task's earlier cards, newest first."""
-        return [v.card for v in self.store.boards.versions(card.id) if v.card != card.hash]
+        now = self.hash_of(card)
+        return [v.card for v in self.store.boards.versions(card.id) if v.card != now]
 
-    def order(self, board: str, task: str, card: str) -> Order:
-        """Return the order of a task's ranked list."""
-        make = lambda: queries.order_of(self.store, board, task, card)  # noqa: E731 - made later
-        return self.kept.get(("order", board, task, card), make)
+    def order(self, board: str, task: str, card: str, stamps: Stamps) -> Order:
+        """Return the order of a task's ranked list, kept until somebody enters it."""
+        return self.kept.get(
+            ("order", board, task, card), stamps.get((task, card, "ranked")),
+            lambda: queries.order_of(self.store, board, task, card),
+        )  # fmt: skip
 
     def table(
-        self, board: str, card: TaskCard, version: str, filters: Filters, after: Cursor | None
-    ) -> tuple[Table, str]:
+        self, board: str, card: TaskCard, version: str, filters: Filters, after: Cursor | None,
+        stamps: Stamps,
+    ) -> tuple[Table, str]:  # fmt: skip
         """Return a page of a task's lists, and the cursor of the next page, empty on the last."""
         lists: dict[str, list[Row]] = {"ranked": [], "unranked": [], "self-reported": []}
         hidden = {"yes": {"self-reported"}, "no": {"ranked", "unranked"}}.get(filters.verified, ())
         for name in lists:
-            if name not in hidden and (name == "ranked" or after is None):
+            shown = name == "ranked" or after is None
+            if shown and name not in hidden and (card.id, version, name) in stamps:
                 lists[name] = queries.rows_of(
                     self.store, board, card.id, version, name, filters=filters,
                     after=after if name == "ranked" else None,
                     limit=PAGE + (name == "ranked"),
                 )  # fmt: skip
-        rows = self.ranked(board, card.id, version, lists["ranked"])
+        rows = self.ranked(board, lists["ranked"], stamps)
         more = len(rows) > PAGE
         rows = rows[:PAGE]
         following = ""
@@ -132,16 +121,15 @@ class Model:
         table = Table(card, tuple(rows), tuple(lists["unranked"]), tuple(lists["self-reported"]))
         return table, following
 
-    def ranked(self, board: str, task: str, card: str, rows: Sequence[Row]) -> list[Row]:
-        """Return rows of a ranked list with their ranks and tie groups."""
-        if not rows:
-            return []
-        order = self.order(board, task, card)
-        return [
-            replace(row, rank=order.ranks.get(row.submission or 0), places=order.places(row.score),
-                    group=order.group(row.score))
-            for row in rows
-        ]  # fmt: skip
+    def ranked(self, board: str, rows: Sequence[Row], stamps: Stamps) -> list[Row]:
+        """Return rows of ranked lists with their ranks and tie groups."""
+        found = []
+        for row in rows:
+            order = self.order(board, row.result.task, row.result.card, stamps)
+            places = order.places(row.score)
+            group = order.group(places)
+            found.append(replace(row, rank=order.rank(row), places=places, group=group))
+        return found
 
     def with_runs(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows with what each seed earned."""
@@ -158,34 +146,64 @@ class Model:
         """Return the part of a table that its plots show."""
         return replace(table, rows=tuple(self.with_runs(table.rows[:_DRAWN])))
 
-    def leaders(self, board: BoardRecord, wanted: Sequence[TaskCard]) -> list[Table]:
-        """Return each task with its first agents."""
-        found: defaultdict[str, list[Row]] = defaultdict(list)
-        named = [(card.id, card.hash) for card in wanted]
-        for row in queries.leaders(self.store, board.name, named, _EACH):
-            found[row.result.task].append(replace(row, rank=len(found[row.result.task]) + 1))
-        return [Table(card, tuple(found[card.id])) for card in wanted]
+    def leaders(
+        self, board: BoardRecord, wanted: Sequence[TaskCard], stamps: Stamps
+    ) -> list[Table]:
+        """Return each task with its first agents; each is kept until somebody enters its list."""
+        tables = []
+        for card in wanted:
+            key = (card.id, self.hash_of(card), "ranked")
+            make = partial(self._leading, board.name, card, filled=key in stamps)
+            tables.append(self.kept.get(("leaders", board.name, *key), stamps.get(key), make))
+        return tables
 
-    def suite(self, board: str, page: int, agent: str) -> tuple[list[Overall], bool]:
-        """Return a page of the suite table, and whether there is a next one."""
-        wanted = queries.agents_like(self.store, board, agent) if agent else None
+    def _leading(self, board: str, card: TaskCard, *, filled: bool) -> Table:
+        if not filled:
+            return Table(card)
+        version = self.hash_of(card)
+        rows = queries.rows_of(self.store, board, card.id, version, "ranked", limit=_EACH)
+        return Table(card, tuple(replace(row, rank=rank) for rank, row in enumerate(rows, start=1)))
+
+    def suite(self, board: str, page: int, beginning: str) -> tuple[list[Overall], bool]:
+        """Return a page of the suite table, and whether there is a next one.
+
+        Args:
+            board: Name of the board.
+            page: Counted from 1.
+            beginning: What the names of the agents begin with; empty for all.
+        """
+        wanted = queries.agents_like(self.store, board, beginning) if beginning else None
         lines = queries.suite_lines(self.store, board, PAGE + 1, PAGE * (page - 1), wanted)
-        told = [self._placed(board, line) for line in lines[:PAGE]]
-        first = PAGE * (page - 1) + 1
-        ranks = (
-            list(range(first, first + len(told)))
-            if wanted is None
-            else queries.suite_ranks(self.store, board, told)
-        )
-        told = [replace(line, rank=rank) for line, rank in zip(told, ranks, strict=True)]
-        return told, len(lines) > PAGE
+        first = None if wanted is not None else PAGE * (page - 1) + 1
+        return self._placed(board, lines[:PAGE], first), len(lines) > PAGE
 
-    def _placed(self, board: str, line: Overall) -> Overall:
-        make = lambda: queries.suite_order(self.store, board, line.tasks)  # noqa: E731 - made later
-        order = self.kept.get(("suite", board, line.tasks), make)
-        if len(order.lows) < 2:  # noqa: PLR2004 - nobody to compare with
-            return line
-        return replace(line, places=order.places(line.score), group=order.group(line.score))
+    def line(self, board: str, agent: str) -> Overall | None:
+        """Return the best line of the suite table of whoever's agent has this name."""
+        wanted = queries.agents_named(self.store, board, agent)
+        lines = queries.suite_lines(self.store, board, 1, 0, wanted)
+        return next(iter(self._placed(board, lines)), None)
+
+    def _placed(
+        self, board: str, lines: Sequence[Overall], first: int | None = None
+    ) -> list[Overall]:
+        """Return lines of the suite with their ranks and tie groups.
+
+        Args:
+            board: Name of the board.
+            lines: In the order of the suite.
+            first: Rank of the first of them; None where others stand between them.
+        """
+        head, found = self.head(), []
+        for number, line in enumerate(lines):
+            make = partial(queries.suite_order, self.store, board, line.tasks)
+            order = self.kept.get(("suite", board, line.tasks), head, make)
+            rank = order.before(line.score.mean) + 1 if first is None else first + number
+            told = replace(line, rank=rank)
+            if len(order) > 1:  # else there is nobody to compare with
+                places = order.places(line.score)
+                told = replace(told, places=places, group=order.group(places))
+            found.append(told)
+        return found
 
     def agent(
         self, board: BoardRecord, agent: str
@@ -197,18 +215,17 @@ class Model:
         """
         present, earlier = [], []
         wanted = {card.id: card for card in self.cards(board)}
-        found = queries.rows_of_agents(self.store, board.name, [(None, agent)])
-        with self.store.database.read() as connection:
-            for list_, row in found:
-                card = wanted.get(row.result.task)
-                if card is None:
-                    continue
-                if row.result.card != card.hash:
-                    earlier.append((card, row))
-                elif list_ == "ranked":
-                    present.append((card, queries.place_one(connection, board.name, row)))
-                else:
-                    present.append((card, row))
+        stamps = self.stamps(board.name)
+        for list_, row in queries.rows_of_agents(self.store, board.name, [(None, agent)]):
+            card = wanted.get(row.result.task)
+            if card is None:
+                continue
+            if row.result.card != self.hash_of(card):
+                earlier.append((card, row))
+            elif list_ == "ranked":
+                present += [(card, one) for one in self.ranked(board.name, [row], stamps)]
+            else:
+                present.append((card, row))
         if not present and not earlier:
             raise UnknownSubmission(
                 f"board {board.name!r} shows no agent {agent[:80]!r}; its page lists all agents"
@@ -216,20 +233,26 @@ class Model:
         return present, earlier
 
     def topic(
-        self, board: BoardRecord, wanted: Sequence[TaskCard], lines: Sequence[Overall]
-    ) -> list[Table]:
+        self, board: BoardRecord, wanted: Sequence[TaskCard], lines: Sequence[Overall],
+        stamps: Stamps,
+    ) -> list[Table]:  # fmt: skip
         """Return some tasks with the rows of the agents that a page of the suite shows."""
-        found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        names = [(None, line.agent) for line in lines]
-        tasks = [card.id for card in wanted]
-        for list_, row in queries.rows_of_agents(self.store, board.name, names, tasks):
-            if list_ == "ranked":
-                found[row.result.task, row.result.card].append(row)
-        tables = []
+        tables, names = [], tuple(line.agent for line in lines)
         for card in wanted:
-            rows = self.ranked(board.name, card.id, card.hash, found[card.id, card.hash])
-            tables.append(Table(card, tuple(self.with_runs(rows))))
+            key = (card.id, self.hash_of(card), "ranked")
+            make = partial(self._of_agents, board.name, card, names, stamps)
+            kept = ("agents", board.name, *key, names)
+            tables.append(self.large.get(kept, stamps.get(key), make))
         return tables
+
+    def _of_agents(self, board: str, card: TaskCard, names: Sequence[str], stamps: Stamps) -> Table:
+        version = self.hash_of(card)
+        if (card.id, version, "ranked") not in stamps:
+            return Table(card)
+        wanted = [(None, name) for name in names]
+        found = queries.rows_of_agents(self.store, board, wanted, [card.id])
+        mine = [row for list_, row in found if list_ == "ranked" and row.result.card == version]
+        return Table(card, tuple(self.with_runs(self.ranked(board, mine, stamps))))
 
     def others(self, board: str, agent: str) -> list[str]:
         """Return other agents of the suite, the best first."""
@@ -243,7 +266,9 @@ class Model:
         rows = queries.rows_of_agents(self.store, board.name, [(None, one), (None, two)])
         for list_, row in rows:
             card = wanted.get(row.result.task)
-            if list_ == "ranked" and card is not None and card.hash == row.result.card:
+            if list_ != "ranked" or card is None:
+                continue
+            if row.result.card == self.hash_of(card):
                 found[row.agent].setdefault(card.id, row)
         shared = [task for task in found[one] if task in found[two]]
         first = {r.result.task: r for r in self.with_runs([found[one][task] for task in shared])}
@@ -278,7 +303,8 @@ class Model:
         row = self._standing(record)
         manifest = record.manifest
         run = Run(
-            agent=record.agent, label=label, card=record.card, current=record.card == card.hash,
+            agent=record.agent, label=label, card=record.card,
+            current=record.card == self.hash_of(card),
             metric=f"{card.metric.name} in {card.metric.unit}", seeds=seeds or manifest.seeds,
             facts=_facts(record), config=manifest.config, versions=manifest.versions,
             commit=manifest.commit, scores=_part(record, "score"), raws=_part(record, "raw"),
@@ -295,11 +321,10 @@ class Model:
         found = queries.rows_of_agents(
             self.store, record.board, [(record.account, record.agent)], [record.task]
         )
-        with self.store.database.read() as connection:
-            for list_, row in found:
-                if list_ == "ranked" and row.submission == record.id:
-                    return queries.place_one(connection, record.board, row)
-        return None
+        mine = [row for name, row in found if name == "ranked" and row.submission == record.id]
+        if not mine:
+            return None
+        return self.ranked(record.board, mine, self.stamps(record.board))[0]
 
     def _files(self, record: SubmissionRecord) -> list[tuple[str, str, str]]:
         """Return name, address and hash of what was handed in, the manifest first."""

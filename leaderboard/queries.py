@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Select
 
 from leaderboard.collect import Record as ResultRecord
 from leaderboard.collect import Row
-from leaderboard.statistics import RankInterval
+from leaderboard.order import Order
 from leaderboard.store import Cursor, Store
 from leaderboard.store.submissions import summary_of
-from leaderboard.store.tables import accounts, results, standings, submissions, suites
+from leaderboard.store.tables import accounts, results, sizes, standings, submissions, suites
 from leaderboard.summary import Overall
 from neurotasks.results import Result, StageResult
 from neurotasks.scores import Interval
@@ -25,17 +24,15 @@ from neurotasks.scores import Interval
 __all__ = [
     "NO_FILTERS",
     "Filters",
-    "Order",
     "agents_like",
-    "leaders",
+    "agents_named",
     "measured",
     "order_of",
-    "place_one",
     "rows_of",
     "rows_of_agents",
+    "stamps",
     "suite_lines",
     "suite_order",
-    "suite_ranks",
 ]
 
 _COLUMNS = ("format", "summary", "seeds", "parameters", "samples", "flops", "cpu_seconds",
@@ -68,72 +65,38 @@ class Filters:
 NO_FILTERS = Filters()
 
 
-@dataclass(frozen=True)
-class Order:
-    """All of a table that a rank depends on.
+def stamps(store: Store, board: str) -> dict[tuple[str, str, str], int]:
+    """Return the submission that each table of a board got last, by task, card and list.
 
-    Attributes:
-        ranks: Rank of each submission.
-        lows: Lower ends of the intervals, sorted.
-        highs: Upper ends, sorted.
+    None comes twice: while it stays, so does the table.
     """
-
-    ranks: Mapping[int, int]
-    lows: NDArray[np.float64]
-    highs: NDArray[np.float64]
-    offset: int = 0
-
-    def places(self, value: Interval) -> RankInterval:
-        """Return the ranks that an interval of this table leaves open."""
-        behind = len(self.lows) - int(np.searchsorted(self.lows, value.high, side="right"))
-        before = int(np.searchsorted(self.highs, value.low, side="left"))
-        return RankInterval(self.offset + behind + 1, self.offset + len(self.lows) - before)
-
-    def group(self, value: Interval) -> int:
-        """Return the tie group: how many different best ranks come before this one, and 1."""
-        best = len(self.lows) - np.searchsorted(self.lows, np.unique(self.highs), side="right") + 1
-        mine = self.places(value).best - self.offset
-        return int((np.unique(best) < mine).sum()) + 1
+    columns = [sizes.c[name] for name in ("task", "card", "list", "last")]
+    with store.database.read() as connection:
+        rows = connection.execute(sa.select(*columns).where(sizes.c.board == board))
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 def order_of(store: Store, board: str, task: str, card: str) -> Order:
     """Return the order of a task's ranked list."""
+    columns = [standings.c[name] for name in ("score", "submission", "low", "high")]
     query = (
-        sa.select(standings.c.submission, standings.c.low, standings.c.high)
+        sa.select(*columns)
         .where(*_key(board, task, card, "ranked"))
         .order_by(standings.c.score.desc(), standings.c.submission)
     )
     with store.database.read() as connection:
-        rows = connection.execute(query).all()
-    ranks = {row[0]: rank for rank, row in enumerate(rows, start=1)}
-    lows, highs = (np.sort(np.array([row[n] for row in rows], dtype=np.float64)) for n in (1, 2))
-    return Order(ranks, lows, highs)
-
-
-def place_one(connection: Connection, board: str, row: Row) -> Row:
-    """Return a row with its rank and the ranks that its interval leaves open, counted in SQL."""
-    value, number = row.score, row.submission
-    before = (standings.c.score > value.mean) | (
-        (standings.c.score == value.mean) & (standings.c.submission < number)
-    )
-    conditions = (before, standings.c.low > value.high, standings.c.high < value.low)
-    counts = (sa.func.coalesce(sa.func.sum(sa.case((one, 1), else_=0)), 0) for one in conditions)
-    query = sa.select(*counts, sa.func.count()).where(
-        *_key(board, row.result.task, row.result.card, "ranked")
-    )
-    rank, behind, ahead, size = (int(n) for n in connection.execute(query).one())
-    return replace(row, rank=rank + 1, places=RankInterval(behind + 1, size - ahead))
+        return Order(connection.execute(query).all())
 
 
 def suite_order(store: Store, board: str, tasks: int) -> Order:
     """Return the order of the suite's lines with so many tasks."""
     mine = sa.and_(suites.c.board == board, suites.c.tasks == tasks)
     more = sa.select(sa.func.count()).where(suites.c.board == board, suites.c.tasks > tasks)
+    columns = (suites.c.score, suites.c.account, suites.c.low, suites.c.high)
+    query = sa.select(*columns).where(mine).order_by(suites.c.score.desc(), suites.c.account)
     with store.database.read() as connection:
-        rows = connection.execute(sa.select(suites.c.low, suites.c.high).where(mine)).all()
-        offset = int(connection.execute(more).scalar_one())
-    lows, highs = (np.sort(np.array([row[n] for row in rows], dtype=np.float64)) for n in (0, 1))
-    return Order({}, lows, highs, offset)
+        rows = connection.execute(query).all()
+        return Order(rows, int(connection.execute(more).scalar_one()))
 
 
 def rows_of(  # noqa: PLR0913 - what names a page of a table
@@ -192,17 +155,6 @@ def rows_of_agents(
     ]
 
 
-def leaders(store: Store, board: str, cards: Iterable[tuple[str, str]], each: int) -> list[Row]:
-    """Return the first rows of the ranked list of each task, named by its id and its card."""
-    found: list[Row] = []
-    with store.database.read() as connection:
-        for task, card in cards:
-            query = _SELECT.where(*_key(board, task, card, "ranked"))
-            query = query.order_by(standings.c.score.desc(), standings.c.submission).limit(each)
-            found += _rows(connection, query)
-    return found
-
-
 def suite_lines(
     store: Store, board: str, limit: int, offset: int, agents: Sequence[tuple[int, str]] | None
 ) -> list[Overall]:
@@ -234,19 +186,6 @@ def suite_lines(
     ]  # fmt: skip
 
 
-def suite_ranks(store: Store, board: str, lines: Sequence[Overall]) -> list[int]:
-    """Return the rank of lines that were looked up by name: how many stand before each."""
-    found = []
-    with store.database.read() as connection:
-        for line in lines:
-            before = sa.select(sa.func.count()).where(
-                suites.c.board == board, suites.c.tasks >= line.tasks,
-                (suites.c.tasks > line.tasks) | (suites.c.score > line.score.mean),
-            )  # fmt: skip
-            found.append(int(connection.execute(before).scalar_one()) + 1)
-    return found
-
-
 def agents_like(
     store: Store, board: str, beginning: str, limit: int = _FOUND
 ) -> list[tuple[int, str]]:
@@ -261,12 +200,21 @@ def agents_like(
         return [(row.account, row.agent) for row in connection.execute(query)]
 
 
+def agents_named(store: Store, board: str, agent: str) -> list[tuple[int, str]]:
+    """Return account and name of the agents of a name."""
+    query = sa.select(standings.c.account).where(
+        standings.c.board == board, standings.c.agent == agent
+    )
+    with store.database.read() as connection:
+        return [(account, agent) for account in connection.execute(query.distinct()).scalars()]
+
+
 def measured(
     store: Store, wanted: Iterable[int]
 ) -> dict[int, tuple[tuple[int, ...], dict[str, StageResult]]]:
     """Return the seeds and what each earned, by stage, of submissions whose scores are released."""
     query = (
-        sa.select(results)
+        sa.select(results, submissions.c.details)
         .join_from(results, submissions)
         .where(results.c.submission.in_(list(wanted)), submissions.c.released == 1)
         .order_by(results.c.submission, results.c.stage, results.c.place)
@@ -286,7 +234,8 @@ def measured(
 
 def _stage(rows: Sequence[Any]) -> StageResult:
     error = tuple(row.error for row in rows if row.error is not None)
-    return StageResult(tuple(r.raw for r in rows), tuple(r.score for r in rows), {}, error)
+    extra = json.loads(rows[0].details) if rows[0].stage == "test" else {}
+    return StageResult(tuple(r.raw for r in rows), tuple(r.score for r in rows), extra, error)
 
 
 def _key(board: str, task: str, card: str, list_: str) -> tuple[Any, ...]:

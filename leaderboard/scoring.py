@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leaderboard.check import is_parts
 from leaderboard.sandbox import Limits, Outcome, run
 from neurotasks import load
 from neurotasks.results import StageResult
@@ -20,14 +21,16 @@ from neurotasks.scores import score as score_of
 from neurotasks.submission.manifest import Manifest, file_names
 from neurotasks.submission.strict import shown
 
-__all__ = ["Scored", "inspect", "private_seeds", "score"]
+__all__ = ["Scored", "inspect", "private_seeds", "reason", "score"]
 
 _MODULES = {
     "onnx": "neurotasks.submission.child",
     "predictions": "neurotasks.submission.child",
     "weights": "agents.child",  # by name alone: the board imports no learner's library
 }
+_TOLD = 5  # problems of a submission that are told
 _INSPECTION = Limits(memory=2 << 30, cpu_seconds=60, wall_seconds=180.0, answer=1 << 20)
+_FIGURES, _PARTS, _NAME = 20, 100, 100  # of the details: how many, of how many parts, letters
 _TORCH = Limits(memory=12 << 30)  # torch maps far more than it uses
 
 
@@ -73,6 +76,12 @@ def inspect(folder: Path, limits: Limits = _INSPECTION) -> tuple[str, ...]:
     if seen.answer is None:
         return (f"inspection {seen.reason}",)
     return tuple(f"{one['where']}: {one['what']}; {one['cure']}" for one in seen.answer["problems"])
+
+
+def reason(found: Sequence[str]) -> str:
+    """Return the first of what is wrong with a submission in one line; empty for nothing."""
+    more = f" (and {len(found) - _TOLD} more)" if len(found) > _TOLD else ""
+    return " | ".join(found[:_TOLD]) + more
 
 
 def score(
@@ -122,7 +131,8 @@ def _scored(outcome: Outcome, manifest: Manifest, stages: Sequence[str]) -> Scor
             raw, error = _numbers(told["raw"], runs), _numbers(told["error"], runs)
             packed = np.frombuffer(base64.b64decode(told["items"], validate=True), dtype=np.float32)
             items[stage] = packed.reshape(runs, anchors.trials)
-            found[stage] = StageResult(raw, tuple(score_of(v, anchors) for v in raw), {}, error)
+            scores = tuple(score_of(value, anchors) for value in raw)
+            found[stage] = StageResult(raw, scores, _details(told.get("details", {}), runs), error)
     except (KeyError, TypeError, ValueError) as error:
         fault = f"scoring answered with something else than was asked for ({shown(error)})"
         return Scored({}, {}, fault, *costs)
@@ -140,3 +150,19 @@ def _numbers(told: Any, runs: int) -> tuple[float, ...]:
     if not all(type(value) is float and math.isfinite(value) for value in told):
         raise ValueError(f"{told!r} holds what is no finite number")
     return tuple(told)
+
+
+def _details(told: Any, runs: int) -> dict[str, list[dict[str, float]]]:
+    """Return the further figures of a stage: by name, a list over runs by part.
+
+    Raises:
+        ValueError: They are too many, or of other values, or have names that no page can show.
+    """
+    if not isinstance(told, dict) or len(told) > _FIGURES:
+        raise ValueError(f"{shown(told)} holds no figures, or more than {_FIGURES}")
+    for name, seeds in told.items():
+        if not is_parts(seeds, runs) or len(seeds[0]) > _PARTS:
+            raise ValueError(f"{shown(name)!r} has not 1 to {_PARTS} numbers, the same in each run")
+        if not all(text.isprintable() and 0 < len(text) <= _NAME for text in (name, *seeds[0])):
+            raise ValueError(f"{shown(name)!r} or a part of it is no name")
+    return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from leaderboard.collect import ANCHORS, Row, Table, order, placed
 from leaderboard.statistics import RankInterval, iqm_interval
@@ -84,7 +85,7 @@ def overall(tables: Iterable[Table]) -> tuple[Overall, ...]:
     """
     rows = by_agent(tables)
     lines = [
-        Overall(agent, iqm_interval([row.result.stages[row.stage].score for row in own.values()]),
+        Overall(agent, _interval(tuple(row.result.stages[row.stage].score for row in own.values())),
                 len(own))
         for agent, own in rows.items()
     ]  # fmt: skip
@@ -93,6 +94,11 @@ def overall(tables: Iterable[Table]) -> tuple[Overall, ...]:
     ranks = {line.agent: rank for rank, line in enumerate(learned, start=1)}
     told = _placed(learned, {agent: frozenset(own) for agent, own in rows.items()})
     return tuple(replace(told.get(line.agent, line), rank=ranks.get(line.agent)) for line in lines)
+
+
+@lru_cache(maxsize=2048)  # the bootstrap is dear, and most agents stay as they are
+def _interval(tasks: tuple[tuple[float, ...], ...]) -> Interval:
+    return iqm_interval(tasks)
 
 
 def _placed(lines: Sequence[Overall], tasks: Mapping[str, frozenset[str]]) -> dict[str, Overall]:

@@ -19,9 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
 
-from leaderboard import sandbox
-from leaderboard.sandbox import Limits
-from leaderboard.scoring import Scored, score
+from leaderboard.log import log_as_json
+from leaderboard.scoring import Scored, inspect, reason, score
 from leaderboard.store import Job, Store, open_store
 from leaderboard.store.errors import StaleLease
 from neurotasks.errors import CorruptSubmission, NeurotasksError
@@ -34,9 +33,6 @@ Scorer: TypeAlias = Callable[[Path, Manifest, str], Scored]
 
 _log = logging.getLogger(__name__)
 
-_INSPECTION = Limits(memory=2 << 30, cpu_seconds=60, wall_seconds=180.0, answer=1 << 20)
-_INSPECTOR = "neurotasks.submission.child_check"
-_TOLD = 5  # problems of a submission that its reason names
 _LOOK = 0.5  # seconds between two looks at an empty queue
 _GRACE = 10.0  # seconds that a worker has to end
 
@@ -53,14 +49,9 @@ def inspect_and_score(folder: Path, manifest: Manifest, secret: str) -> Scored:
         manifest: What it says of itself.
         secret: The board's secret.
     """
-    seen = sandbox.run(_INSPECTOR, {"folder": str(folder)}, _INSPECTION)
-    if seen.answer is None:
-        return Scored(reason=f"inspection {seen.reason}")
-    found = seen.answer["problems"]
+    found = inspect(folder)
     if found:
-        told = [f"{one['where']}: {one['what']}; {one['cure']}" for one in found[:_TOLD]]
-        more = f", and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-        return Scored(reason=" | ".join(told) + more)
+        return Scored(reason=reason(found))
     return score(folder, manifest, secret)
 
 
@@ -190,6 +181,7 @@ def run_workers(url: str, count: int, stop: threading.Event, artefacts: Path | N
 
 def _work(url: str, artefacts: Path | None) -> None:
     """Be a worker: what a process of `run_workers` does."""
+    log_as_json()
     name = f"{socket.gethostname()}-{os.getpid()}"
     with open_store(url, artefacts) as store:
         worker = Worker(store, name)

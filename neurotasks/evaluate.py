@@ -22,7 +22,7 @@ from neurotasks.scores import score
 from neurotasks.task import Batch, ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["answered_metric", "evaluate", "trial_metric"]
+__all__ = ["answered", "evaluate", "figures", "measured", "trial_metric"]
 
 _CHUNK_BYTES = 64 << 20
 _CHECKED = 4  # trials on which causality is checked
@@ -52,29 +52,42 @@ def evaluate(
     """
     results = {}
     for stage in stages or task.card.evaluated:
-        measured = [
-            _measured(task, agent, seed, stage, trials)
+        runs = [
+            measured(task, agent, seed=seed, stage=stage, trials=trials)
             for agent, seed in zip(agents, seeds, strict=True)
         ]
-        values = [value for value, _ in measured]
-        details: dict[str, Any] = {}
-        for _, found in measured:
-            for name, parts in found.items():
-                details.setdefault(name, []).append(dict(parts))
+        values = [value for value, _ in runs]
         raw, anchors = tuple(float(v.mean()) for v in values), task.card.stage(stage)
         results[stage] = StageResult(
             raw,
             tuple(score(value, anchors) for value in raw),
-            details,
+            figures([details for _, details in runs]),
             tuple(float(v.std() / np.sqrt(len(v))) for v in values),
         )
     return results
 
 
-def _measured(
-    task: Task, agent: Agent, seed: int, stage: str, trials: int | None
+def figures(runs: Sequence[Details]) -> dict[str, list[dict[str, float]]]:
+    """Return what the task tells of each run besides: by name, a list over seeds by part."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for details in runs:
+        for name, parts in details.items():
+            found.setdefault(name, []).append(dict(parts))
+    return found
+
+
+def measured(
+    task: Task, agent: Agent, *, seed: int, stage: str = "test", trials: int | None = None
 ) -> tuple[NDArray[np.float64], Details]:
-    """Return the raw metric of each trial, and what the task tells besides."""
+    """Return the raw metric of each trial (episode), and what the task tells besides.
+
+    Args:
+        task: The task.
+        agent: The agent.
+        seed: The seed of the trials.
+        stage: The stage.
+        trials: How many; by default as many as the card says.
+    """
     number = trials or task.card.stage(stage).trials
     if isinstance(task, ControlTask):
         start = _start(task, seed, stage, number)
@@ -115,10 +128,10 @@ def trial_metric(
     return np.concatenate([_answer(task, agent, batch)[0] for batch in batches])
 
 
-def answered_metric(
+def answered(
     task: TrialTask | StreamTask, answer: Array, *, seed: int, stage: str = "test"
-) -> NDArray[np.float64]:
-    """Return the raw metric of each trial of answers that were given before.
+) -> tuple[NDArray[np.float64], Details]:
+    """Return the raw metric of each trial of answers that were given before, and the details.
 
     Args:
         task: The task.
@@ -133,7 +146,9 @@ def answered_metric(
         batch = task.test(seed, stage)
     else:
         batch = task.sample(task.card.stage(stage).trials, seed, stage)
-    return _valued(task, check_action(task.action_space, answer, tuple(batch.mask.shape)), batch)
+    checked = check_action(task.action_space, answer, tuple(batch.mask.shape))
+    details = task.details(checked, batch) if isinstance(task, TrialTask) else {}
+    return _valued(task, checked, batch), details
 
 
 def _chunks(task: TrialTask | StreamTask, number: int) -> list[range]:

@@ -90,7 +90,8 @@ def insert(
             released=0, content=content, manifest=text, seeds=len(manifest.seeds),
             parameters=manifest.parameters, samples=manifest.samples, flops=manifest.flops,
             cpu_seconds=manifest.cpu_seconds, energy_kwh=manifest.energy_kwh, summary="{}",
-            created=now, attempts=0, lease=0, worker="", due=now if kind == MODEL else None,
+            details="{}", created=now, attempts=0, lease=0, worker="",
+            due=now if kind == MODEL else None,
         ).returning(submissions.c.id)
     ).scalar_one()  # fmt: skip
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ def settle(
         .values(
             state="self-reported" if claimed else "verified", reason=reason, stage=stage,
             score=score.mean, summary=_summary(card, stages), finished=now, due=None,
+            details=json.dumps(dict(stages["test"].extra), allow_nan=False),  # parts keep order
         )
     )  # fmt: skip
     released = _enter(connection, row, card, list_, stage, score)
@@ -135,8 +137,8 @@ def _enter(
     else:
         released = better = ladder(shown, score.mean, card.stage("test").trials) != shown
     if better:
-        if shown is None:
-            _count(connection, {name: key[name] for name in ("board", "task", "card", "list")})
+        table = {name: key[name] for name in ("board", "task", "card", "list")}
+        _note(connection, table, row.id, added=int(shown is None))
         connection.execute(sa.delete(standings).where(same))
         connection.execute(
             sa.insert(standings).values(
@@ -147,11 +149,12 @@ def _enter(
     return released
 
 
-def _count(connection: Connection, key: dict[str, Any]) -> None:
-    """Count one row more in a table."""
-    same = sa.and_(*(sizes.c[name] == value for name, value in key.items()))
-    if not connection.execute(sa.update(sizes).where(same).values(rows=sizes.c.rows + 1)).rowcount:
-        connection.execute(sa.insert(sizes).values(**key, rows=1))
+def _note(connection: Connection, table: dict[str, Any], submission: int, added: int) -> None:
+    """Note which submission a table got last, and count its rows."""
+    same = sa.and_(*(sizes.c[name] == value for name, value in table.items()))
+    changed = sa.update(sizes).where(same).values(rows=sizes.c.rows + added, last=submission)
+    if not connection.execute(changed).rowcount:
+        connection.execute(sa.insert(sizes).values(**table, rows=1, last=submission))
 
 
 def _release(connection: Connection, row: Row[Any], list_: str, score: float, now: float) -> None:
@@ -234,7 +237,7 @@ def digest(connection: Connection, submission: int) -> str:
         .order_by(results.c.stage, results.c.place)
     )
     told = [list(row) for row in connection.execute(query)]
-    shown = [submissions.c[name] for name in ("stage", "score", "released", "summary")]
+    shown = [submissions.c[name] for name in ("stage", "score", "released", "summary", "details")]
     whole = sa.select(*shown).where(submissions.c.id == submission)
     told.append(list(connection.execute(whole).one()))
     return hashlib.sha256(canonical(told).encode()).hexdigest()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from leaderboard.store.errors import InvalidEntry
 from neurotasks.card import NAMESPACE
@@ -66,9 +67,7 @@ class BoardRecord:
 
     def takes(self, task: str) -> bool:
         """Return whether a task, named by its id, is on this board."""
-        names = (task, task.removeprefix(f"{NAMESPACE}/"))
-        globs = [part.strip() for part in self.tasks.split(",")]
-        return any(fnmatchcase(name, glob) for name in names for glob in globs)
+        return _takes(self.tasks, task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,3 +342,10 @@ class Head:
 
     length: int
     hash: str
+
+
+@lru_cache(maxsize=1 << 14)  # every page of a board asks it of every task
+def _takes(tasks: str, task: str) -> bool:
+    names = (task, task.removeprefix(f"{NAMESPACE}/"))
+    globs = [part.strip() for part in tasks.split(",")]
+    return any(fnmatchcase(name, glob) for name in names for glob in globs)

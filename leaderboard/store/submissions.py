@@ -162,7 +162,7 @@ class Submissions:
             truth: Whether to tell those that were not released.
         """
         query = (
-            sa.select(results)
+            sa.select(results, submissions.c.details)
             .join_from(results, submissions)
             .where(results.c.submission.in_(list(wanted)))
             .order_by(results.c.submission, results.c.stage, results.c.place)
@@ -177,7 +177,8 @@ class Submissions:
         for (submission, stage), of_seeds in rows.items():
             error = tuple(row.error for row in of_seeds if row.error is not None)
             raw, scores = tuple(row.raw for row in of_seeds), tuple(row.score for row in of_seeds)
-            found.setdefault(submission, {})[stage] = StageResult(raw, scores, {}, error)
+            extra = json.loads(of_seeds[0].details) if stage == "test" else {}
+            found.setdefault(submission, {})[stage] = StageResult(raw, scores, extra, error)
         return found
 
     def items(self, submission: int, stage: str) -> NDArray[np.float32]:

@@ -138,6 +138,7 @@ submissions = Table(
     Column("stage", String(16)),  # that the score stands on
     Column("score", Double),
     Column("summary", Text, nullable=False),
+    Column("details", Text, nullable=False),  # what the task tells of the stage test besides
     Column("created", Double, nullable=False),
     Column("finished", Double),
     Column("attempts", Integer, nullable=False),
@@ -220,6 +221,7 @@ sizes = Table(
     Column("card", String(16), primary_key=True),
     Column("list", String(16), primary_key=True),
     Column("rows", Integer, nullable=False),
+    Column("last", Integer, nullable=False),  # submission entered last: it never comes again
 )
 
 suites = Table(

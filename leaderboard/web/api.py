@@ -77,8 +77,9 @@ class Api:
         card = self._model.card(board, label, asked.get("card", ""))
         filters = Filters(*(asked.get(key, "") for key in ("agent", "format", "verified")))
         after = Cursor.parse(asked["after"]) if asked.get("after") else None
-        version = asked.get("card") or card.hash
-        table, following = self._model.table(board.name, card, version, filters, after)
+        version = asked.get("card") or self._model.hash_of(card)
+        stamps = self._model.stamps(board.name)
+        table, following = self._model.table(board.name, card, version, filters, after, stamps)
         return {"rows": standings(table), "after": following or None}
 
     def records(self, request: Request) -> Answer:

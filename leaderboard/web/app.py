@@ -17,7 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from leaderboard.downloads import as_json
-from leaderboard.model import Kept, Model
+from leaderboard.kept import Kept
+from leaderboard.model import Model
 from leaderboard.render import asset
 from leaderboard.store import Store, SubmissionRecord
 from leaderboard.store.errors import Denied, UnknownSubmission
@@ -73,7 +74,7 @@ class Site:
         self._views = Views(Model(store), title, (files["style.css"], files["script.js"]))
         self._intake = Intake(store)
         self._api = Api(self._views.model, self._intake, rates, title)
-        self._kept = Kept(store, _PAGES)
+        self._kept = Kept(_PAGES)
         self._seen = Seen()
 
     def app(self) -> ASGIApp:
@@ -135,7 +136,8 @@ class Site:
 
         def answer(request: Request) -> Response:
             key = (request.url.path, request.url.query, request.headers.get("host", ""))
-            body, tag = self._kept.get(key, lambda: _tagged(content(request)))
+            head = self._views.model.head()
+            body, tag = self._kept.get(key, head, lambda: _tagged(content(request)))
             return _conditional(request, body, tag, media)
 
         return answer

@@ -1,49 +1,20 @@
-"""What an operator sees of a server: log lines as JSON, and counts for Prometheus."""
+"""What an operator sees of a server: a log line for each answer, and counts for Prometheus."""
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
-from typing import IO, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leaderboard.store import Store
 
-__all__ = ["JsonLines", "Observed", "Seen", "log_as_json"]
+__all__ = ["Observed", "Seen"]
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
 _log = logging.getLogger("leaderboard.web")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line; what is passed as `extra={"told": {...}}` stands in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return a record as text."""
-        line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "told", {}),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log_as_json(stream: IO[str] | None = None, level: int = logging.INFO) -> None:
-    """Let all loggers of this process write JSON lines."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class Seen:

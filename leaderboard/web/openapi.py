@@ -128,7 +128,10 @@ def _operation(route: ApiRoute) -> dict[str, Any]:
         told["requestBody"] = {"required": True, "content": {media: {"schema": _ref(schema)}}}
     if route.scope:
         told["security"] = [{"token": []}]
-        told["description"] = f"The token must allow `{route.scope}`."
+        told["description"] = (
+            f"The token must allow `{route.scope}`; one that allows `admin` may hand in too, "
+            "as the account that it belongs to."
+        )
     return told
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import uvicorn
 
+from leaderboard.log import log_as_json
 from leaderboard.store import open_store
 from leaderboard.web.app import create_app
-from leaderboard.web.observe import log_as_json
 from leaderboard.worker import run_workers
 
 __all__ = ["serve", "work"]

@@ -68,9 +68,12 @@ class Views:
         page = _number(asked.get("page", "1"))
         lines, more = self.model.suite(name, page, asked.get("agent", ""))
         shown = [card for card in cards if topic in ("", card.topic)]
-        leading, overview = self.model.kept.get(("leaders", name, topic), lambda: self._leading(
-            board, shown))  # fmt: skip
-        tables = self.model.topic(board, shown, lines) if topic in topics else leading
+        stamps = self.model.stamps(name)
+        leading = self.model.leaders(board, shown, stamps)
+        overview = self.model.large.get(
+            ("overview", name, topic), stamps, lambda: figures.overview(leading)
+        )
+        tables = self.model.topic(board, shown, lines, stamps) if topic in topics else leading
         profiles, tasks = profile_of(tables, tuple(lines)) if topic in topics else (None, 0)
         path = LiveLinks(name).home()
         filled = sum(bool(table.rows) for table in leading)
@@ -84,34 +87,32 @@ class Views:
             topic_links={name: f"{path}?{urlencode({'topic': name})}" for name in topics},
         )  # fmt: skip
 
-    def _leading(self, board: BoardRecord, cards: list[TaskCard]) -> tuple[list[Table], str]:
-        tables = self.model.leaders(board, cards)
-        return tables, figures.overview(tables)
-
     def task(self, name: str, label: str, asked: Asked) -> bytes:
         """Return a task's page."""
         board = self.model.store.boards.get(name)
         version = asked.get("card", "")
         card = self.model.card(board, label, version)
-        shown = version or card.hash
+        shown, stamps = version or self.model.hash_of(card), self.model.stamps(name)
         filters = Filters(*(asked.get(key, "") for key in ("agent", "format", "verified")))
         after = Cursor.parse(asked["after"]) if asked.get("after") else None
-        table, following = self.model.table(name, card, shown, filters, after)
+        table, following = self.model.table(name, card, shown, filters, after, stamps)
         key = ("plots", name, card.id, shown, filters, after)
-        plots = self.model.kept.get(key, lambda: task_plots(self.model.drawn(table)))
+        plots = self.model.large.get(key, stamps.get((card.id, shown, "ranked")),
+                                     lambda: task_plots(self.model.drawn(table)))  # fmt: skip
+        facts = self.model.kept.get(("card", card.id), shown, lambda: card_context(card))
         sort = asked.get("sort", "")
         path = LiveLinks(name).task(label)
-        total = len(self.model.order(name, card.id, shown).ranks)
+        total = len(self.model.order(name, card.id, shown, stamps))
         rows = sorted_rows(table.rows, sort)
         unranked, reported = (sorted_rows(r, sort) for r in (table.unranked, table.reported))
         table = Table(card, rows, unranked, reported)
         return self.show(
             "task.html.j2", board, table=table, stages=_rank_first(table.stages, rows),
             authors=True, sorted=sort or "rank", sort_links=sort_links(path, asked),
-            version="" if version in ("", load(card.id).card.hash) else version,
+            version="" if version in ("", self.model.hash_of(load(card.id).card)) else version,
             versions=self.model.versions(card), filters=filters,
             rank_stage=rows[0].stage if rows else "test", minimum_seeds=board.minimum_seeds,
-            pages=cursor_pager(path, asked, following, total), **card_context(card), **plots,
+            pages=cursor_pager(path, asked, following, total), **facts, **plots,
         )  # fmt: skip
 
     def task_data(self, name: str, label: str, kind: str, asked: Asked) -> bytes:
@@ -120,7 +121,8 @@ class Views:
         version = asked.get("card", "")
         card = self.model.card(board, label, version)
         after = Cursor.parse(asked["after"]) if asked.get("after") else None
-        table, following = self.model.table(name, card, version or card.hash, Filters(), after)
+        shown, stamps = version or self.model.hash_of(card), self.model.stamps(name)
+        table, following = self.model.table(name, card, shown, Filters(), after, stamps)
         told = standings(table)
         if kind == "json":
             return as_json({"rows": told, "after": following or None})
@@ -131,8 +133,7 @@ class Views:
         """Return an agent's page."""
         board = self.model.store.boards.get(name)
         rows, earlier = self.model.agent(board, agent)
-        lines, _ = self.model.suite(name, 1, agent)
-        line = next((line for line in lines if line.agent == agent and line.rank), None)
+        line = self.model.line(name, agent)
         ranked = [(card, row) for card, row in rows if row.rank is not None]
         return self.show(
             "agent.html.j2", board, agent=agent, line=line, rows=rows, authors=True,
@@ -168,8 +169,7 @@ class Views:
             found = [row for card, row in rows if card.id == f"{NAMESPACE}/{label}"
                      and row.rank is not None]  # fmt: skip
             return badge_of(f"{agent} on {label}", next(iter(found), None)).encode()
-        lines, _ = self.model.suite(name, 1, agent)
-        return badge_of(agent, next((one for one in lines if one.agent == agent), None)).encode()
+        return badge_of(agent, self.model.line(name, agent)).encode()
 
 
 def _best(rows: list[tuple[TaskCard, Any]]) -> Any:

@@ -1,7 +1,8 @@
 """What runs in a board's sandbox: the task, its seeds, and the answers of what was handed in.
 
 It gets `{"kind", "task", "files", "architecture", "seeds", "stages", "private"}` and answers, for
-each stage, the raw metric of each seed, its standard error, and the raw metric of each trial.
+each stage, the raw metric of each seed, its standard error, the raw metric of each trial, and in
+the stage test what the task tells besides, by part.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 
 from neurotasks.agent import Agent
 from neurotasks.arrays import Array
-from neurotasks.continual import by_group, is_stream
+from neurotasks.continual import by_group
 from neurotasks.errors import CorruptSubmission
-from neurotasks.evaluate import answered_metric, trial_metric
+from neurotasks.evaluate import answered, figures, measured, trial_metric
 from neurotasks.registry import load
-from neurotasks.task import ControlTask, Task
+from neurotasks.task import ControlTask, Details, StreamTask, Task
 
 __all__ = ["Request", "answer", "main", "serve"]
 
@@ -33,6 +34,7 @@ _TOLERANCE = 1e-3
 _SAME = 0.99  # share of answers that must agree: rounding decides between equal classes
 
 Request: TypeAlias = Mapping[str, Any]
+Measured: TypeAlias = tuple[NDArray[np.float64], Details]
 
 
 def main() -> None:
@@ -65,11 +67,11 @@ def answer(request: Request, agents: Callable[[Request], Sequence[Agent]]) -> di
     for stage in request["stages"]:
         drawn = request["private"] if stage == "private" else seeds
         if recorded:
-            values = _recorded(task, Path(request["files"][0]), seeds, stage)
+            runs = _recorded(task, Path(request["files"][0]), seeds, stage)
         else:
             pairs = zip((_checked(task, agent, request) for agent in made), drawn, strict=True)
-            values = [trial_metric(task, agent, seed=s, stage=stage) for agent, s in pairs]
-        stages[stage] = _told(task, values, drawn, stage)
+            runs = [_run(task, agent, s, stage) for agent, s in pairs]
+        stages[stage] = _told(task, runs, drawn, stage)
     return {"stages": stages}
 
 
@@ -120,34 +122,60 @@ def _graphs(request: Request) -> list[Agent]:
     return [OnnxAgent(Path(name)) for name in request["files"]]
 
 
-def _recorded(
-    task: Task, path: Path, seeds: Sequence[int], stage: str
-) -> list[NDArray[np.float64]]:
-    """Return the raw metric of answers that were written down."""
+def _run(task: Task, agent: Agent, seed: int, stage: str) -> Measured:
+    """Return what an agent earns in each trial; details are shown of the stage test alone."""
+    if stage == "test":
+        return measured(task, agent, seed=seed, stage=stage)
+    return trial_metric(task, agent, seed=seed, stage=stage), {}
+
+
+def _recorded(task: Task, path: Path, seeds: Sequence[int], stage: str) -> list[Measured]:
+    """Return what answers earn that were written down."""
     if isinstance(task, ControlTask):
         raise TypeError(f"{task.card.id} is a control task; predictions answer trials")
     with np.load(path, allow_pickle=False) as arrays:
-        return [
-            answered_metric(task, arrays[f"{stage}.{seed}"], seed=seed, stage=stage)
-            for seed in seeds
-        ]
+        return [answered(task, arrays[f"{stage}.{seed}"], seed=seed, stage=stage) for seed in seeds]
 
 
-def _told(
-    task: Task, values: Sequence[NDArray[np.float64]], seeds: Sequence[int], stage: str
-) -> dict[str, Any]:
-    """Return raw metric, standard error and items of each seed as plain JSON types."""
-    raw, error = [], []
-    for value, seed in zip(values, seeds, strict=True):
-        if is_stream(task) and not isinstance(task, ControlTask):
-            groups, errors = by_group(task, value, seed, stage)  # type: ignore[arg-type]
-            raw.append(float(groups.mean()))
-            error.append(float(np.sqrt((errors**2).sum()) / len(groups)))
-        else:
-            raw.append(float(value.mean()))
-            error.append(float(value.std() / np.sqrt(len(value))))
+def _told(task: Task, runs: Sequence[Measured], seeds: Sequence[int], stage: str) -> dict[str, Any]:
+    """Return raw metric, standard error, items and details of each seed as plain JSON types."""
+    found = [_one(task, run, seed, stage) for run, seed in zip(runs, seeds, strict=True)]
+    raw, error = [one[0] for one in found], [one[1] for one in found]
     if not np.isfinite((raw, error)).all():
         raise ArithmeticError(f"in stage {stage!r} the raw metrics {raw} are not all finite")
-    items = np.stack(values).astype(np.float32)
+    items = np.stack([value for value, _ in runs]).astype(np.float32)
     packed = base64.b64encode(items.tobytes()).decode("ascii")
-    return {"raw": raw, "error": error, "items": packed, "trials": items.shape[1]}
+    return {"raw": raw, "error": error, "items": packed, "trials": items.shape[1],
+            "details": _whole([one[2] for one in found]) if stage == "test" else {}}  # fmt: skip
+
+
+def _one(task: Task, run: Measured, seed: int, stage: str) -> tuple[float, float, Details]:
+    """Return raw metric, standard error and details of a run; a stream tells its parts too."""
+    value, details = run
+    name = task.card.metric.name
+    if isinstance(task, StreamTask):
+        groups, errors = by_group(task, value, seed, stage)
+        error = np.sqrt((errors**2).sum()) / len(groups)
+        return float(groups.mean()), float(error), {f"{name} by group": _numbered(groups)}
+    if isinstance(task, ControlTask) and task.experiences:  # kinds of worlds come by turns
+        worlds = [value[kind :: task.experiences].mean() for kind in range(task.experiences)]
+        details = {**details, f"{name} by world": _numbered(worlds)}
+    return float(value.mean()), float(value.std() / np.sqrt(len(value))), details
+
+
+def _numbered(means: Iterable[float]) -> dict[str, float]:
+    return {str(number): float(mean) for number, mean in enumerate(means, start=1)}
+
+
+def _whole(runs: Sequence[Details]) -> dict[str, list[dict[str, float]]]:
+    """Return the figures that every run has, all parts of them finite.
+
+    One that never answers some stimulus has no figure there, and no other run is compared with it.
+    """
+    told: dict[str, list[dict[str, float]]] = {}
+    for name, seeds in figures(runs).items():
+        plain = [{str(part): float(value) for part, value in parts.items()} for parts in seeds]
+        same = len({tuple(parts) for parts in plain}) == 1 and len(plain) == len(runs)
+        if same and plain[0] and np.isfinite([[*parts.values()] for parts in plain]).all():
+            told[name] = plain
+    return told

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-import neurotasks
 from leaderboard.store import Store
 from leaderboard.store.boards import insert_task
 from leaderboard.store.events import append, lock
@@ -85,7 +84,8 @@ def fill_store(store: Store, board: str, cards: list[TaskCard], agents: int) -> 
             for agent, value in ((agent, interval(own)) for agent, own in scores.items())
         ]})  # fmt: skip
         _insert(connection, {sizes: [
-            {"board": board, "task": card.id, "card": card.hash, "list": "ranked", "rows": agents}
+            {"board": board, "task": card.id, "card": card.hash, "list": "ranked", "rows": agents,
+             "last": number}
             for card in cards
         ]})  # fmt: skip
         best = [{"board": board, "submission": begin + 1 + n, "score": 0.5, "previous": None,
@@ -152,8 +152,8 @@ def _rows(
         "released": 1, "content": digest, "manifest": manifest.to_json(), "seeds": SEEDS,
         "parameters": parameters, "samples": 20_000, "flops": 10**9,
         "cpu_seconds": 10.0 + agent % 977, "energy_kwh": 1e-5 * (1 + agent % 991), "stage": "test",
-        "score": mean, "summary": json.dumps(summary), "created": 0.0, "finished": 0.0,
-        "attempts": 1, "lease": 1, "worker": "", "due": None,
+        "score": mean, "summary": json.dumps(summary), "details": "{}", "created": 0.0,
+        "finished": 0.0, "attempts": 1, "lease": 1, "worker": "", "due": None,
     }  # fmt: skip
     for stage, found in stages.items():
         for place, (raw, value) in enumerate(zip(found.raw, found.score, strict=True)):
@@ -168,8 +168,3 @@ def _rows(
 
 def _ends(value: Interval) -> list[float]:
     return [value.mean, value.low, value.high, value.runs]
-
-
-def generated(count: int) -> list[TaskCard]:
-    """Return the cards of the first tasks of the suite."""
-    return list(neurotasks.cards())[:count]

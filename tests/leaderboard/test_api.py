@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import resource
 import time
 import zipfile
 
@@ -106,6 +107,45 @@ def test_a_submission_is_received_scored_and_shown(client, store, token, archive
     assert result["seeds"] == [0, 1, 2, 3, 4]
     assert len(result["stages"]["test"]["score"]) == 5
     assert "verified" in client.get("/submissions/1").text
+
+
+def test_an_admin_hands_in_as_its_own_account(client, store, archive):
+    account = store.accounts.create("Head", "spring")
+    answer = hand_in(client, store.accounts.issue(account.id, ("admin",)), archive)
+    assert answer.status_code == 201
+    assert store.submissions.get(1).author == "Head"
+    told = client.get("/api/openapi.json").json()["paths"]["/api/submissions"]["post"]
+    assert "`admin` may hand in too" in told["description"]
+
+
+def test_no_parser_of_what_was_handed_in_runs_in_the_server(client, token, tmp_path):
+    graph = _field(7, b"\x0a\x00" * (15 << 20))  # nodes without anything: 2 bytes in the file
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(graph)
+    (folder / "manifest.json").write_text(make_manifest(graph, seeds=1).to_json())
+    buffer = io.BytesIO()
+    pack(folder, buffer)
+    content = buffer.getvalue()
+    before = _peak()
+    answer = hand_in(client, token, content)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(("model.onnx: it is no ONNX file", "inspection "))
+    assert _peak() - before < 8 * len(graph), "the server itself took the memory"
+
+
+def _field(number, content):
+    """Return bytes as a field of a protobuf message."""
+    size, told = len(content), bytearray([number << 3 | 2])
+    while size > 127:
+        told.append(size & 127 | 128)
+        size >>= 7
+    return bytes(told) + bytes([size]) + content
+
+
+def _peak():
+    """Return the largest memory that this process has had, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_the_same_again_is_refused_by_number(client, token, archive):

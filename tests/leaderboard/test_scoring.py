@@ -210,6 +210,18 @@ MANIFEST = Manifest.from_json(json.dumps(record(POINTS, "onnx", {"model.onnx": b
         {"items": "AAAA"},
         {"items": None},
         {"items": base64.b64encode(bytes(4 * 3999)).decode()},
+        {"details": []},
+        {"details": {"curve": []}},
+        {"details": {"curve": [{}]}},
+        {"details": {"curve": [{"1": "<b>"}]}},
+        {"details": {"curve": [{"1": float("nan")}]}},
+        {"details": {"curve": [{"1": 0.5}, {"1": 0.5}]}},
+        {"details": {"a\nb": [{"1": 0.5}]}},
+        {"details": {"curve": [{"\u202e": 0.5}]}},
+        {"details": {"": [{"1": 0.5}]}},
+        {"details": {"c" * 101: [{"1": 0.5}]}},
+        {"details": {"curve": [{str(part): 0.5 for part in range(101)}]}},
+        {"details": {str(figure): [{"1": 0.5}] for figure in range(21)}},
     ],
 )
 def test_a_strange_answer_of_the_child_is_not_believed(changes):

@@ -9,19 +9,24 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
+import sqlalchemy as sa
 
 import neurotasks
+from leaderboard.queries import stamps
+from leaderboard.statistics import rank_intervals, tie_groups
 from leaderboard.store import open_store
 from leaderboard.web import create_app
 from leaderboard.web.security import HEADERS, Buckets, Rates
+from neurotasks.scores import Interval
 from tests.leaderboard.asking import Client
 from tests.leaderboard.many import fill_store
-from tests.leaderboard.stores import GENERATED, Clock, House
+from tests.leaderboard.stores import GENERATED, Clock, House, scored
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
@@ -209,6 +214,65 @@ def test_long_tables_have_pages_that_hold_every_agent_once(house, client):
     assert len(client.get("/boards/large/results.json").json()) == 240
     suite = [client.get(f"/api/boards/large/suite?page={n}").json() for n in (1, 2, 3)]
     assert [line["rank"] for part in suite for line in part["lines"]] == list(range(1, 121))
+
+
+def test_ranks_that_are_open_are_those_of_the_whole_table(house, client):
+    cards = [neurotasks.load(GENERATED).card, neurotasks.load("neurotasks/Acrobot-v0").card]
+    fill_store(house.store, "large", cards, 120)
+    rows, after = [], ""
+    while after is not None:
+        asked = {"task": GENERATED, **({"after": after} if after else {})}
+        told = client.get("/api/boards/large/standings", params=asked).json()
+        rows, after = rows + told["rows"], told["after"]
+    values = [Interval(r["score"], r["score_low"], r["score_high"], r["seeds"]) for r in rows]
+    wanted = [(one.best, one.worst) for one in rank_intervals(values)]
+    assert [(row["best_rank"], row["worst_rank"]) for row in rows] == wanted
+    assert [row["tie_group"] for row in rows] == tie_groups(values)
+    assert len({row["tie_group"] for row in rows}) > 5
+    page = Page(client.get("/boards/large/agent?name=agent-00007").text).text
+    (mine,) = [row for row in rows if row["agent"] == "agent-00007"]
+    assert f"{mine['rank']} {mine['best_rank']}\u2013{mine['worst_rank']} " in page
+
+
+def test_equal_scores_rank_in_the_order_of_their_submissions(house, client):
+    for agent in ("first", "second", "third"):
+        house.verify(0.5, agent)
+    told = [client.get(f"/boards/spring/badge.svg?agent={agent}&task={LABEL}").text
+            for agent in ("first", "second", "third")]  # fmt: skip
+    assert [re.search(r"rank (\d)", text)[1] for text in told] == ["1", "2", "3"]
+
+
+def test_what_the_task_tells_besides_is_drawn(house, client):
+    house.hand_in("curious")
+    job = house.store.queue.claim("worker")
+    told = scored(job.manifest, 0.7)
+    parts = {"-8": 0.1, "-1": 0.4, "1": 0.6, "8": 0.9}
+    test = replace(told.stages["test"], extra={"psychometric": [parts] * 5})
+    house.store.queue.finish(job, replace(told, stages={**told.stages, "test": test}))
+    page = client.get(f"/boards/spring/tasks/{LABEL}").text
+    assert 'id="detail-0' in page
+    text = Page(page).text
+    assert "Psychometric" in text
+    assert "Bias Threshold Lapse" in text
+    assert house.store.verify() == []
+    with house.store.database.write() as connection:
+        connection.execute(sa.text("UPDATE submissions SET details = '{}'"))
+    assert house.store.verify() == ["the results of submission 1 are not those that were measured"]
+
+
+def test_what_is_kept_of_a_table_holds_until_somebody_enters_it(full, client):
+    other = "ImageClassificationDigits-v0"
+    pages = [f"/boards/spring/tasks/{label}" for label in (LABEL, other)]
+    first = [client.get(page).text for page in pages]
+    before = stamps(full.store, "spring")
+    full.verify(0.99, "newcomer", "Zoe")
+    assert "newcomer" in client.get(pages[0]).text.split("<table")[0]  # the plot
+    assert client.get(pages[1]).text == first[1]
+    full.verify(0.1, "newcomer", "Zoe")  # is worse, and enters no list
+    after = stamps(full.store, "spring")
+    card = neurotasks.load(GENERATED).card.hash
+    assert {key for key in after if after[key] != before.get(key)} == {(GENERATED, card, "ranked")}
+    assert after[GENERATED, card, "ranked"] == 6
 
 
 def test_the_feed_tells_new_records(full, client):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from leaderboard.scoring import Scored
 from leaderboard.store import open_store
 from leaderboard.worker import Worker, run_workers
 from neurotasks.errors import MissingData
+from neurotasks.evaluate import evaluate
+from neurotasks.submission.pack import Words, pack_agents
 from tests.leaderboard.stores import GENERATED, Clock, House, scored
 
 pytest_plugins = ("tests.leaderboard.postgres",)
@@ -72,6 +75,32 @@ def test_a_good_submission_is_verified_in_the_sandbox(real, graph):
     trials = neurotasks.load(GENERATED).card.stage("private").trials
     assert real.store.submissions.items(made.id, "private").shape == (5, trials)
     assert real.store.verify() == []
+
+
+@pytest.mark.parametrize("label", ["PerceptualDecisionMaking-v0", "ContinualYang2019-v0"])
+def test_what_the_task_tells_besides_is_kept_with_the_stage_test(tmp_path, label):
+    task = neurotasks.load(f"neurotasks/{label}")
+    agents = [task.ideal(), task.trivial()]
+    with open_store(f"sqlite:///{tmp_path}/board.db") as store:
+        store.boards.open("spring", "Spring course", tasks=label)
+        manifest = pack_agents(task.card.id, agents, tmp_path / "in", seeds=(3, 8),
+                               words=Words(agent="wise"))  # fmt: skip
+        files = {name: tmp_path / "in" / name for name in manifest.files}
+        made = store.submissions.receive(
+            "spring", store.accounts.create("Ada", "spring"), manifest, files
+        )
+        assert Worker(store, "worker").step()
+        stages = store.submissions.stages([made.id])[made.id]
+        assert store.verify() == []
+    assert not any(stage.extra for name, stage in stages.items() if name != "test")
+    told = stages["test"].extra
+    if task.card.form == "trial":
+        assert told == evaluate(task, agents, seeds=(3, 8), stages=["test"])["test"].extra
+    else:
+        (means,) = told.values()
+        assert [list(parts) for parts in means] == [[str(n + 1) for n in range(len(means[0]))]] * 2
+        raw = [np.mean(list(parts.values())) for parts in means]
+        assert raw == pytest.approx(stages["test"].raw)
 
 
 def test_what_the_inspection_finds_is_the_reason(real):
@@ -176,7 +205,7 @@ def test_a_worker_that_is_told_to_end_gives_its_submission_back(real):
     ]  # fmt: skip
 
 
-def test_processes_are_replaced_when_they_die_and_end_together(real):
+def test_processes_are_replaced_when_they_die_and_end_together(real, capfd):
     stop = threading.Event()
     url = real.store.database.url.render_as_string()
     keeper = threading.Thread(target=run_workers, args=(url, 1, stop))
@@ -192,3 +221,7 @@ def test_processes_are_replaced_when_they_die_and_end_together(real):
         stop.set()
         keeper.join(_PATIENCE)
     assert not keeper.is_alive()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert {"began submission 1, lease 1", "began submission 2, lease 1"} <= {
+        line["message"] for line in lines
+    }

@@ -149,6 +149,7 @@ def _work() -> None:
         sa.Column("stage", sa.String(length=16), nullable=True),
         sa.Column("score", sa.Double(), nullable=True),
         sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("finished", sa.Double(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -251,6 +252,7 @@ def _tables() -> None:
         sa.Column("card", sa.String(length=16), nullable=False),
         sa.Column("list", sa.String(length=16), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["board"], ["boards.name"], name=op.f("fk_sizes_board")),
         sa.PrimaryKeyConstraint("board", "task", "card", "list", name=op.f("pk_sizes")),
     )
