@@ -16,6 +16,7 @@ from neurotasks.task import Batch, StreamTask
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
+from agents.onnx_agent import OnnxAgent  # noqa: E402
 from torch import nn  # noqa: E402
 
 from agents import stream_trials  # noqa: E402
@@ -24,7 +25,6 @@ from agents.heads import Headed, split_task  # noqa: E402
 from agents.isolation import isolated  # noqa: E402
 from agents.networks import MLP  # noqa: E402
 from agents.onnx import export  # noqa: E402
-from agents.onnx_agent import OnnxAgent  # noqa: E402
 from agents.stream_learner import STRATEGIES, StreamLearner  # noqa: E402
 from agents.stream_penalty import Elastic, fisher  # noqa: E402
 from agents.stream_trials import Pool  # noqa: E402
