@@ -16,7 +16,6 @@ from neurotasks.task import Batch, StreamTask
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-from agents.onnx_agent import OnnxAgent  # noqa: E402
 from torch import nn  # noqa: E402
 
 from agents import stream_trials  # noqa: E402
@@ -30,6 +29,7 @@ from agents.stream_penalty import Elastic, fisher  # noqa: E402
 from agents.stream_trials import Pool  # noqa: E402
 from agents.stream_trials import load as loaded  # noqa: E402
 from agents.training import TrainingDiverged  # noqa: E402
+from neurotasks.onnx_agent import OnnxAgent  # noqa: E402
 
 SHORT = Budget("smoke", 300)
 STREAMS = ("ContinualDigits-v0", "SplitDigitsTask-v0")

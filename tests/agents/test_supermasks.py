@@ -10,13 +10,13 @@ from neurotasks.continual import evaluate_stream
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-from agents.onnx_agent import OnnxAgent  # noqa: E402
 from torch import nn  # noqa: E402
 
 from agents.heads import split_task  # noqa: E402
 from agents.onnx import ExportError, export  # noqa: E402
 from agents.stack import Layout  # noqa: E402
 from agents.supermasks import INFERENCES, SupermaskLearner, _lowest  # noqa: E402
+from neurotasks.onnx_agent import OnnxAgent  # noqa: E402
 
 SHORT = Budget("smoke", 300)
 TOLD, UNTOLD = "SplitDigitsTask-v0", "SplitDigitsDomain-v0"
