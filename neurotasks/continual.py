@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,11 @@ def evaluate_stream(
             run.rows.append(row)
     stages = {"test": _result(task, told)}
     for stage in task.card.evaluated[1:]:
-        stages[stage] = _other(task, agents, seeds, stage)
+        own = agents
+        if hasattr(learner, "stage"):  # the two ends of the scale are other agents in each stage
+            other = replace(learner, stage=stage)  # type: ignore[type-var]
+            own = other.learn(task.stream()[-1], seeds=seeds, budget=part, log=log)
+        stages[stage] = _other(task, own, seeds, stage)
     return agents, stages
 
 

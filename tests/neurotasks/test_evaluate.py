@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -138,3 +140,19 @@ def test_a_stream_keeps_the_accuracy_matrix_whole():
         "energy_kwh",
     }
     assert np.shape(result.extra["seconds"]) == (2, 5)
+
+
+def test_the_ideal_observer_of_a_stream_is_ideal_in_the_shifted_stage_too():
+    @dataclass(frozen=True)
+    class Best:
+        stage: str = "test"
+
+        def learn(self, task, *, seeds, budget, log):
+            del budget, log
+            return [seeded(task.task.ideal(self.stage), seed) for seed in seeds]
+
+    task = neurotasks.load("ContinualObjectsNI-v0")
+    _, stages = evaluate_stream(task, Best(), seeds=[0], budget=Budget("none", 0), log=silent)
+    assert stages["test"].score[0] > 0.99
+    assert stages["shift"].score[0] > 0.98
+    assert len(stages["test"].extra["matrix"][0]) == task.experiences
