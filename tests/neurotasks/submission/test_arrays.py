@@ -35,7 +35,9 @@ def test_numbers_of_any_width_are_taken(tmp_path, npz, kind):
 
 
 @pytest.mark.parametrize(
-    "card", [c for c in cards() if c.form == "trial" and c.data == "generated"], ids=str
+    "card",
+    [c for c in cards() if c.form == "trial" and c.data == "generated"],
+    ids=lambda card: card.label,
 )
 def test_shapes_are_those_of_the_trials_of_each_stage(card):
     task = load(card.id)
