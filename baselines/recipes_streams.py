@@ -22,7 +22,11 @@ _MORE_OBJECTS = (
     "ContinualObjectsNICCategory-v0",
     "ContinualObjectsNICv2Of79*",
 )
-"""Further scenarios, for the plainest strategy alone."""
+"""Further scenarios, for two strategies alone."""
+
+_LONG_OBJECTS = ("ContinualObjectsNICv2Of196*", "ContinualObjectsNICv2Of391*")
+"""Streams that are tested some hundred times."""
+
 _CORE50 = ("ContinualCORe50*",)
 _RULES = ("ContinualYang2019-v0",)
 _CARTS = ("ContinualCartPole-v0",)
@@ -45,6 +49,7 @@ _SAMPLES = {
     _MOVED_MNIST: samples(2_000, 60_000, 600_000),
     _OBJECTS: samples(2_000, 24_000, 240_000),
     _MORE_OBJECTS: samples(2_000, 12_000, 240_000),
+    _LONG_OBJECTS: samples(2_000, 6_000, 240_000),
     _CORE50: samples(2_000, 60_000, 480_000),
     _RULES: samples(1_000, 60_000, 240_000),
 }
@@ -53,6 +58,7 @@ _SAMPLES = {
 _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
     _OBJECTS: {"width": 256, "learning_rate": 0.01},
     _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01},
+    _LONG_OBJECTS: {"width": 32, "learning_rate": 0.01},
     _CORE50: {"width": 256, "learning_rate": 0.01},
     _RULES: {"network": "gru", "width": 64, "clip": 1.0},
 }
@@ -94,7 +100,7 @@ def _own(name: str, **settings: Any) -> tuple[Recipe, ...]:
         told = {**settings, **_FITTING.get(tasks, {})}
         if tasks in _STRENGTHS.get(strategy, {}):
             told["strength"] = _STRENGTHS[strategy][tasks]
-        if name == "naive" or tasks != _MORE_OBJECTS:
+        if name in ("naive", "replay") or tasks not in (_MORE_OBJECTS, _LONG_OBJECTS):
             recipes.append(Recipe(name, tasks, _native(strategy, **told), counts))
     return tuple(recipes)
 
