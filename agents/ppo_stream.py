@@ -19,6 +19,23 @@ __all__ = ["STRATEGIES", "PPOStreamLearner"]
 STRATEGIES = ("naive", "joint")
 
 
+@dataclass
+class _Way:
+    """How far a learner has come on a stream.
+
+    Attributes:
+        seeds: Who is on the way.
+        next: The kind of world that comes next.
+        weights: Of all networks, once there are some.
+        agents: Those that answer now.
+    """
+
+    seeds: tuple[int, ...] = ()
+    next: int = 0
+    weights: Tensor | None = None
+    agents: list[TorchAgent] = field(default_factory=list)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PPOStreamLearner(PPOLearner):
     """Teaches an actor-critic a stream of worlds, all seeds side by side.
@@ -33,11 +50,7 @@ class PPOStreamLearner(PPOLearner):
     """
 
     strategy: str = "naive"
-    _weights: dict[tuple[int, ...], Tensor] = field(default_factory=dict, init=False, repr=False)
-    _agents: dict[tuple[int, ...], list[TorchAgent]] = field(
-        default_factory=dict, init=False, repr=False
-    )
-    _next: list[int] = field(default_factory=lambda: [0], init=False, repr=False)
+    _way: _Way = field(default_factory=_Way, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what does not exist."""
@@ -63,35 +76,32 @@ class PPOStreamLearner(PPOLearner):
         """
         if not isinstance(task, ControlTask) or task.index is None or task.whole is None:
             raise TypeError(f"{task.card.id} is no part of a stream of worlds; use PPOLearner")
-        own = tuple(seeds)
+        way = self._way
         if task.index == 0:
-            self._weights.clear()
-            self._agents.clear()
-        elif task.index != self._next[0] or own not in self._agents:
-            known = [list(seeds) for seeds in self._agents]
+            way.seeds, way.weights = tuple(seeds), None
+        elif task.index != way.next or tuple(seeds) != way.seeds:
             raise ValueError(
-                f"part {task.index} of {task.card.id} comes out of turn: expected part "
-                f"{self._next[0]} with seeds {known}; begin again with part 0"
+                f"part {task.index} of {task.card.id} comes out of turn: expected part {way.next} "
+                f"with seeds {list(way.seeds)}; begin again with part 0"
             )
         if self.strategy == "naive":
-            self._agents[own] = self._go_on(task, own, budget, log)
+            way.agents = self._go_on(task, budget, log)
         elif task.index == 0:
-            whole = PPOTraining(task.whole, own, budget.samples * task.experiences, self)
-            self._agents[own] = self.run(whole, task, log)
-        self._next[0] = task.index + 1
-        return self._agents[own]
+            whole = PPOTraining(task.whole, seeds, budget.samples * task.experiences, self)
+            way.agents = self.run(whole, task, log)
+        way.next = task.index + 1
+        return way.agents
 
     def held(self) -> list[int]:
         """Return 0 for each seed: nothing is kept beside the network."""
-        return [0 for seeds in self._agents for _ in seeds]
+        return [0] * len(self._way.seeds)
 
-    def _go_on(
-        self, task: ControlTask[Any], seeds: tuple[int, ...], budget: Budget, log: Log
-    ) -> list[TorchAgent]:
+    def _go_on(self, task: ControlTask[Any], budget: Budget, log: Log) -> list[TorchAgent]:
         """Learn a kind of world from the weights that the last one left."""
-        training = PPOTraining(task, seeds, budget.samples, self)
-        if seeds in self._weights:
-            training.rows.weights.copy_(self._weights[seeds])
+        way = self._way
+        training = PPOTraining(task, way.seeds, budget.samples, self)
+        if way.weights is not None:
+            training.rows.weights.copy_(way.weights)
         agents = self.run(training, task, log)
-        self._weights[seeds] = training.rows.weights.clone()
+        way.weights = training.rows.weights.clone()
         return agents

@@ -9,21 +9,16 @@ A run that keeps models writes one file for each seed beside its result:
 
 from __future__ import annotations
 
-import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from neurotasks.agent import Agent
 from neurotasks.results import write_atomically
-from neurotasks.task import ControlTask, StreamTask, Task
+from neurotasks.submission.pack import KEPT, answers_of, npz
+from neurotasks.task import ControlTask, Task
 
-__all__ = ["NAMES", "Model", "kept", "model_of", "write"]
-
-NAMES = {"onnx": "model-{}.onnx", "npz": "answers-{}.npz", "none": "none-{}"}
-"""The file of a seed by its kind."""
+__all__ = ["Model", "kept", "model_of", "write"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Model:
     """One agent as a file.
 
     Attributes:
-        kind: One of `NAMES`.
+        kind: One of `KEPT`.
         content: The bytes of the file.
     """
 
@@ -45,7 +40,7 @@ def model_of(agent: Agent, task: Task, seed: int) -> Model:
         return Model("onnx", _graph(agent, task))
     if isinstance(task, ControlTask):
         return Model("none", b"")
-    return Model("npz", _answers(agent, task, seed))
+    return Model("npz", npz(answers_of(task, agent, seed)))
 
 
 def _graph(agent: Agent, task: Task) -> bytes:
@@ -60,28 +55,12 @@ def _graph(agent: Agent, task: Task) -> bytes:
         return path.read_bytes()
 
 
-def _answers(agent: Agent, task: Task, seed: int) -> bytes:
-    """Return the answers to the trials of a seed in each public stage."""
-    found = {}
-    for stage in task.card.evaluated:
-        trials = task.card.stage(stage).trials
-        if isinstance(task, StreamTask):
-            batch = task.test(seed, stage)
-        else:
-            batch = task.sample(trials, seed, stage)  # type: ignore[union-attr]
-        answer, _ = agent.act(batch.x, None)
-        found[stage] = np.asarray(answer)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **found)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
 def kept(folder: Path, seed: int) -> Path | None:
     """Return the file of a seed, or None where it was not kept."""
-    paths = (folder / name.format(seed) for name in NAMES.values())
+    paths = (folder / name.format(seed) for name in KEPT.values())
     return next((path for path in paths if path.is_file()), None)
 
 
 def write(model: Model, folder: Path, seed: int) -> None:
     """Write the file of a seed, whole or not at all."""
-    write_atomically(folder / NAMES[model.kind].format(seed), model.content)
+    write_atomically(folder / KEPT[model.kind].format(seed), model.content)

@@ -17,13 +17,14 @@ from neurotasks.accuracy_matrix import (
     incremental,
 )
 from neurotasks.agent import Agent, Budget, Holder, Learner, Log
-from neurotasks.evaluate import trial_metric
+from neurotasks.arrays import Array
+from neurotasks.evaluate import batch_metric, trial_metric
 from neurotasks.meter import Cost, meter
 from neurotasks.results import StageResult
 from neurotasks.scores import score
 from neurotasks.task import ControlTask, StreamTask, Task
 
-__all__ = ["by_group", "evaluate_stream", "is_stream"]
+__all__ = ["by_group", "evaluate_stream", "is_stream", "mean_error"]
 
 _PRECISION = 6  # digits of an accuracy that are kept
 
@@ -113,17 +114,14 @@ class _Told:
 
 
 def by_group(
-    task: StreamTask, values: NDArray[np.float64], seed: int, stage: str = "test"
+    values: NDArray[np.float64], group: Array
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean raw metric in each group of the test set, and its standard errors, (G,).
 
     Args:
-        task: The stream.
-        values: The raw metric of each trial.
-        seed: The seed of the trials.
-        stage: The stage.
+        values: The raw metric of each trial, (N,).
+        group: The group of each, (N,) integers from 0.
     """
-    group = np.asarray(task.test(seed, stage).trials["group"])
     sizes = np.bincount(group)
     means = np.bincount(group, values) / sizes
     spread = np.bincount(group, values**2) / sizes - means**2
@@ -135,7 +133,8 @@ def _groups(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean raw metric in each group or kind of world, and its standard errors."""
     if isinstance(task, StreamTask):
-        return by_group(task, trial_metric(task, agent, seed=seed, stage=stage), seed, stage)
+        batch = task.test(seed, stage)
+        return by_group(batch_metric(task, agent, batch), batch.trials["group"])
     trials = task.card.stage(stage).trials // task.experiences
     worlds = [trial_metric(w, agent, seed=seed, stage=stage, trials=trials) for w in task.stream()]
     errors = [world.std() / np.sqrt(trials) for world in worlds]
@@ -159,7 +158,7 @@ def _result(task: StreamTask | ControlTask[Any], told: _Told) -> StageResult:
         extra["average incremental accuracy"] = [incremental(matrix) for matrix in matrices]
     for name in told.seeds[0].costs:
         extra[name] = [run.costs[name] for run in told.seeds]
-    errors = tuple(_whole(run.errors) for run in told.seeds)
+    errors = tuple(mean_error(run.errors) for run in told.seeds)
     anchors = task.card.stage("test")
     return StageResult(raw, tuple(score(value, anchors) for value in raw), extra, errors)
 
@@ -171,9 +170,9 @@ def _other(
     found = [_groups(task, agent, s, stage) for agent, s in zip(agents, seeds, strict=True)]
     raw = tuple(float(means.mean()) for means, _ in found)
     scores = tuple(score(value, task.card.stage(stage)) for value in raw)
-    return StageResult(raw, scores, {}, tuple(_whole(errors) for _, errors in found))
+    return StageResult(raw, scores, {}, tuple(mean_error(errors) for _, errors in found))
 
 
-def _whole(errors: NDArray[np.float64]) -> float:
+def mean_error(errors: NDArray[np.float64]) -> float:
     """Return the standard error of the mean over groups."""
     return float(np.sqrt((errors**2).sum()) / len(errors))

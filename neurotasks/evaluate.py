@@ -22,7 +22,15 @@ from neurotasks.scores import score
 from neurotasks.task import Batch, ControlTask, Details, Episodes, StreamTask, Task, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["answered", "evaluate", "figures", "measured", "trial_metric"]
+__all__ = [
+    "answered",
+    "batch_metric",
+    "evaluate",
+    "figures",
+    "measured",
+    "tested",
+    "trial_metric",
+]
 
 _CHUNK_BYTES = 64 << 20
 _CHECKED = 4  # trials on which causality is checked
@@ -121,11 +129,22 @@ def trial_metric(
     if isinstance(task, ControlTask):
         return _play(task, agent, seed, stage, _start(task, seed, stage, number))
     if isinstance(task, StreamTask):
-        batch = task.test(seed, stage)[:trials]
-        parts = [batch[chunk.start : chunk.stop] for chunk in _chunks(task, len(batch))]
-        return np.concatenate([_answer(task, agent, part)[0] for part in parts])
+        return batch_metric(task, agent, task.test(seed, stage)[:trials])
     batches = (task.sample(chunk, seed, stage) for chunk in _chunks(task, number))
     return np.concatenate([_answer(task, agent, batch)[0] for batch in batches])
+
+
+def batch_metric(task: StreamTask, agent: Agent, batch: Batch) -> NDArray[np.float64]:
+    """Return the raw metric of each trial of a batch that was drawn before."""
+    parts = [batch[chunk.start : chunk.stop] for chunk in _chunks(task, len(batch))]
+    return np.concatenate([_answer(task, agent, part)[0] for part in parts])
+
+
+def tested(task: TrialTask | StreamTask, seed: int, stage: str) -> Batch:
+    """Return all trials of a seed in a stage of evaluation."""
+    if isinstance(task, StreamTask):
+        return task.test(seed, stage)
+    return task.sample(task.card.stage(stage).trials, seed, stage)
 
 
 def answered(
@@ -142,10 +161,7 @@ def answered(
     Raises:
         InvalidAction: The answers are of the wrong shape or type, or not finite.
     """
-    if isinstance(task, StreamTask):
-        batch = task.test(seed, stage)
-    else:
-        batch = task.sample(task.card.stage(stage).trials, seed, stage)
+    batch = tested(task, seed, stage)
     checked = check_action(task.action_space, answer, tuple(batch.mask.shape))
     details = task.details(checked, batch) if isinstance(task, TrialTask) else {}
     return _valued(task, checked, batch), details

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from neurotasks.agent import Agent
 from neurotasks.arrays import Array
-from neurotasks.continual import by_group
+from neurotasks.continual import by_group, mean_error
 from neurotasks.errors import CorruptSubmission
 from neurotasks.evaluate import answered, figures, measured, trial_metric
 from neurotasks.registry import load
@@ -154,9 +154,9 @@ def _one(task: Task, run: Measured, seed: int, stage: str) -> tuple[float, float
     value, details = run
     name = task.card.metric.name
     if isinstance(task, StreamTask):
-        groups, errors = by_group(task, value, seed, stage)
-        error = np.sqrt((errors**2).sum()) / len(groups)
-        return float(groups.mean()), float(error), {f"{name} by group": _numbered(groups)}
+        groups, errors = by_group(value, task.test(seed, stage).trials["group"])
+        details = {f"{name} by group": _numbered(groups)}
+        return float(groups.mean()), mean_error(errors), details
     if isinstance(task, ControlTask) and task.experiences:  # kinds of worlds come by turns
         worlds = [value[kind :: task.experiences].mean() for kind in range(task.experiences)]
         details = {**details, f"{name} by world": _numbered(worlds)}

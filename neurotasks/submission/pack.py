@@ -13,15 +13,20 @@ from typing import Any
 import numpy as np
 
 from neurotasks.agent import Agent
+from neurotasks.arrays import Array
 from neurotasks.errors import CorruptSubmission, UnwritableFolder
+from neurotasks.evaluate import tested
 from neurotasks.registry import load
 from neurotasks.results import Result, hardware, read_result, versions, write_atomically
 from neurotasks.submission.check import sha256
 from neurotasks.submission.manifest import NAME, Manifest, file_names
-from neurotasks.task import ControlTask, StreamTask
+from neurotasks.task import ControlTask, StreamTask, TrialTask
 from neurotasks.worlds import check_action
 
-__all__ = ["Words", "pack_agents", "pack_files", "pack_run"]
+__all__ = ["KEPT", "Words", "answers_of", "npz", "pack_agents", "pack_files", "pack_run"]
+
+KEPT = {"onnx": "model-{}.onnx", "npz": "answers-{}.npz", "none": "none-{}"}
+"""The file that a run keeps of a seed's agent, by its kind; see `baselines/models.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,8 @@ def pack_run(run: Path, out: Path, words: Words | None = None) -> Manifest:
     """
     result, told = read_result(run), words or Words()
     models = run.parent / "models" / run.stem
-    graphs = {seed: models / f"model-{seed}.onnx" for seed in result.seeds}
-    answers = {seed: models / f"answers-{seed}.npz" for seed in result.seeds}
+    graphs = {seed: models / KEPT["onnx"].format(seed) for seed in result.seeds}
+    answers = {seed: models / KEPT["npz"].format(seed) for seed in result.seeds}
     if all(path.is_file() for path in graphs.values()):
         names = file_names("onnx", result.seeds)
         files = {n: graphs[seed].read_bytes() for n, seed in zip(names, result.seeds, strict=True)}
@@ -69,7 +74,7 @@ def pack_run(run: Path, out: Path, words: Words | None = None) -> Manifest:
         for seed, path in answers.items():
             with np.load(path, allow_pickle=False) as found:
                 arrays |= {f"{stage}.{seed}": found[stage] for stage in found}
-        content = {"predictions.npz": _npz(arrays)}
+        content = {"predictions.npz": npz(arrays)}
         return pack_files(_of_result(result, told, "predictions"), content, out)
     raise CorruptSubmission(
         f"the agents of {run} were not kept in {models}, or cannot be handed in: run it again with "
@@ -112,17 +117,10 @@ def pack_agents(
         raise CorruptSubmission(
             f"there are {len(agents)} agents for {len(seeds)} seeds: give one for each"
         )
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for agent, seed in zip(agents, seeds, strict=True):
-        for stage in task.card.evaluated:
-            trials = task.card.stage(stage).trials
-            batch = (
-                task.test(seed, stage)
-                if isinstance(task, StreamTask)
-                else task.sample(trials, seed, stage)
-            )
-            action, shape = agent.act(batch.x, None)[0], tuple(batch.mask.shape)
-            arrays[f"{stage}.{seed}"] = check_action(task.action_space, action, shape)
+        found = answers_of(task, agent, seed)
+        arrays |= {f"{stage}.{seed}": answers for stage, answers in found.items()}
     own = {
         "task": task.card.id,
         "card": task.card.hash,
@@ -134,7 +132,7 @@ def pack_agents(
         **vars(words),
     }
     manifest = Manifest(**{**own, **(facts or {})})
-    return pack_files(manifest, {"predictions.npz": _npz(arrays)}, out)
+    return pack_files(manifest, {"predictions.npz": npz(arrays)}, out)
 
 
 def _of_result(result: Result, words: Words, format_: str) -> Manifest:
@@ -160,7 +158,22 @@ def _of_result(result: Result, words: Words, format_: str) -> Manifest:
     )
 
 
-def _npz(arrays: Mapping[str, Any]) -> bytes:
+def answers_of(task: TrialTask | StreamTask, agent: Agent, seed: int) -> dict[str, Array]:
+    """Return the answers of an agent to all trials of a seed, by public stage.
+
+    Raises:
+        InvalidAction: It answers in the wrong shape or type, or not finitely.
+    """
+    found = {}
+    for stage in task.card.evaluated:
+        batch = tested(task, seed, stage)
+        action, shape = agent.act(batch.x, None)[0], tuple(batch.mask.shape)
+        found[stage] = check_action(task.action_space, action, shape)
+    return found
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return arrays as the bytes of a compressed `.npz`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

@@ -126,7 +126,7 @@ def test_streams_score_what_their_groups_say(folder):
     assert problems(folder / "in") == []
     scored = score(folder / "in", manifest)
     values = trial_metric(task, agent, seed=2)
-    groups, _ = by_group(task, values, 2, "test")
+    groups, _ = by_group(values, task.test(2, "test").trials["group"])
     assert scored.stages["test"].raw == (float(groups.mean()),)
 
 
