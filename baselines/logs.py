@@ -67,6 +67,11 @@ class CurveLog:
                 curve.append([])
             curve[self._seed].append([samples, float(f"{value:.6g}")])
 
+    def clear(self) -> None:
+        """Forget what was recorded: the job begins again."""
+        self.curves.clear()
+        self._last, self._seed = -1, 0
+
     def watch(self, samples: int, validation: float) -> None:
         """Show the mean raw validation metric of all seeds; it is no part of the curves."""
         self._watched = True

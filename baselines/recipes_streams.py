@@ -56,10 +56,10 @@ _SAMPLES = {
 """Trials shown in the whole stream, those from a memory included."""
 
 _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
-    _OBJECTS: {"width": 256, "learning_rate": 0.01},
-    _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01},
-    _LONG_OBJECTS: {"width": 32, "learning_rate": 0.01},
-    _CORE50: {"width": 256, "learning_rate": 0.01},
+    _OBJECTS: {"width": 256, "learning_rate": 0.01, "standardise": True},
+    _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01, "standardise": True},
+    _LONG_OBJECTS: {"width": 32, "learning_rate": 0.01, "standardise": True},
+    _CORE50: {"width": 256, "learning_rate": 0.01, "standardise": True},
     _RULES: {"network": "gru", "width": 64, "clip": 1.0},
 }
 """What all strategies are told on some streams."""

@@ -92,13 +92,12 @@ def _models(agents: Mapping[int, Agent], task: Task) -> dict[int, Model]:
 
 
 def _measure(
-    task: Any, learner: Learner, run: Run, budget: Budget, log: Log
+    task: Any, learner: Learner, run: Run, budget: Budget, log: CurveLog
 ) -> tuple[dict[int, Agent], dict[int, str], dict[str, StageResult]]:
     """Return the agents by seed, why other seeds failed, and what was measured in each stage."""
     seeds = run.seeds
     if is_stream(task):
-        taught, measured = evaluate_stream(task, learner, seeds=seeds, budget=budget, log=log)
-        return dict(zip(seeds, taught, strict=True)), {}, measured
+        return _teach(task, learner, seeds, budget, log)
     agents, failures = _learn(task, learner, seeds, budget, log)
     stages: dict[str, StageResult] = {}
     for stage in task.card.evaluated:
@@ -107,6 +106,24 @@ def _measure(
             agents, _ = _learn(task, learner, seeds, budget, log)
         stages |= evaluate(task, list(agents.values()), seeds=list(agents), stages=[stage])
     return agents, failures, stages
+
+
+def _teach(
+    task: Any, learner: Learner, seeds: Sequence[int], budget: Budget, log: CurveLog
+) -> tuple[dict[int, Agent], dict[int, str], dict[str, StageResult]]:
+    """Teach a stream; where seeds failed by themselves, the others begin again without them."""
+    failures: dict[int, str] = {}
+    while True:
+        good = [seed for seed in seeds if seed not in failures]
+        try:
+            agents, stages = evaluate_stream(task, learner, seeds=good, budget=budget, log=log)
+        except NeurotasksError as error:
+            if not getattr(error, "agents", {}):
+                raise
+            failures |= getattr(error, "failures", {})
+            log.clear()
+        else:
+            return dict(zip(good, agents, strict=True)), failures, stages
 
 
 def _learn(

@@ -225,6 +225,23 @@ def test_floats_are_standardised_and_a_constant_one_stays_finite():
     assert encoded[..., 0].abs().max() == 0.0
 
 
+def test_images_are_standardised_channel_by_channel_where_that_is_asked_for():
+    space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
+    x = torch.randint(0, 100, (200, 1, 2, 8, 8), dtype=torch.uint8)
+    x[:, :, 1] += 50
+    plain, encoder = Encoder(space), Encoder(space)
+    plain.fit(x)
+    torch.testing.assert_close(plain(x), x / 255.0)
+    encoder.fit(x, images=True)
+    encoded = encoder(x)
+    torch.testing.assert_close(encoded.mean(dim=(0, 1, 3, 4)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(encoded.std(dim=(0, 1, 3, 4)), torch.ones(2), atol=1e-3, rtol=0)
+    assert encoder.scale[0].unique().numel() == 1
+    vector = Encoder(spaces.Box(0, 255, (6,), np.uint8))
+    vector.fit(torch.full((5, 1, 6), 255, dtype=torch.uint8), images=True)
+    assert vector.scale.unique().tolist() == [255.0]
+
+
 def test_a_class_is_one_hot_from_the_first_class_on():
     torch.testing.assert_close(Encoder(SYMBOL)(torch.tensor([[2, 6]]))[0], torch.eye(5)[[0, 4]])
 

@@ -188,6 +188,27 @@ def test_seeds_that_failed_are_named_and_tried_again(tmp_path):
     assert missing(agent) == (1,)
 
 
+def test_a_seed_that_fails_within_a_stream_leaves_the_others_alone(tmp_path, monkeypatch):
+    base = pytest.importorskip("agents.stream_base", reason="without torch")
+    streams = run(tmp_path, "naive", task="ContinualDigits-v0", seeds=(0, 1, 2))
+    alone = work(replace(streams, seeds=(0, 2))).result
+    check = base.StackedLearner._check_finite
+
+    def fail(self, run, loss, task, agents):
+        if task.index == 1 and 1 in run.seeds:
+            loss = loss.index_fill(0, loss.new_tensor(run.seeds.index(1)).long(), float("nan"))
+        check(self, run, loss, task, agents)
+
+    monkeypatch.setattr(base.StackedLearner, "_check_finite", fail)
+    done = work(streams)
+    assert list(done.failures) == [1]
+    assert "after experience 1" in done.failures[1]
+    assert done.result.seeds == (0, 2)
+    assert done.result.stages["test"].raw == alone.stages["test"].raw
+    with pytest.raises(ArithmeticError, match="with seed 1"):
+        work(replace(streams, seeds=(1,)))
+
+
 def test_results_of_a_worker_with_other_code_are_refused(tmp_path):
     class Elsewhere(Instead):
         def run(self, jobs):
