@@ -57,8 +57,8 @@ class StackedLearner(ABC):
         learning_rate: Of stochastic gradient descent.
         momentum: Of the same.
         batch: New trials of each seed in one step.
-        standardise: Whether images are brought to mean 0 and spread 1, each channel by the trials of
-            the first experience; else bytes are divided by 255.
+        standardise: Whether images get mean 0 and spread 1, each channel by the trials of the first
+            experience; else bytes are divided by 255.
         clip: Largest norm of the gradient of one seed; infinite to leave it as it is.
         device: "auto", "cpu" or "cuda".
         stacked: Whether all seeds compute side by side; None to follow what was measured.

@@ -23,10 +23,15 @@ _TRIALS = 1000  # that each level counts for in a fit: results tell no numbers
 _FLAT = 0.02  # what changes less with the stimulus is not fitted
 _CHARACTER = 2.2  # per cent of a phone's width, with what stands between names
 _DODGE = 0.06  # between the points of neighbouring agents, where conditions are one apart
-_AXES = {
-    "psychometric": "signed strength of the stimulus",
-    "chronometric": "signed strength of the stimulus",
+_STRENGTH = "signed strength of the stimulus"
+_UNITS = {
+    "psychometric": "probability of the positive answer",
+    "chronometric": "mean number of steps until the answer",
+    "weight of an earlier choice": "log odds",
+    "weight of an earlier reward": "log odds",
 }
+_TOP, _HEIGHT, _FOOT = 32, 200, 232  # pixels
+_LONGEST = 50  # characters of the unit
 Fitted = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -38,12 +43,14 @@ class Behaviour:
         plot: The SVG.
         legend: Style and agent of each series.
         names: The parameters of the fitted functions; empty where nothing is fitted.
+        said: What they mean.
         fits: For each agent their values.
     """
 
     plot: str
     legend: tuple[tuple[int, str], ...]
     names: tuple[str, ...]
+    said: str
     fits: tuple[tuple[str, tuple[float, ...]], ...]
 
 
@@ -80,7 +87,9 @@ def behaviour(
         low = min([low, *(value.low for _, means in rows for value in means)])
         high = max([high, *(value.high for _, means in rows for value in means)])
     axes = _Axes(float(x.min()), float(x.max()), low, high)
-    drawn, legend, fits = [axes.grid(parts, x, _AXES.get(kind, ""))], [], []
+    label = _STRENGTH if kind in _PARAMETERS else ""
+    drawn = [axes.grid(parts, x, label, _UNITS.get(kind, name)[:_LONGEST])]
+    legend, fits = [], []
     for number, (agent, means) in enumerate(rows):
         style = number % _STYLES
         legend.append((style, agent))
@@ -102,14 +111,19 @@ def behaviour(
         f"{agent}: " + ", ".join(f"{p} {v.mean:.2f}" for p, v in zip(parts, means, strict=True))
         for agent, means in rows
     )
-    plot = frame(key, name.capitalize(), said, "".join(drawn), 262)
+    plot = frame(key, name.capitalize(), said, "".join(drawn), _FOOT + 50)
     names = _PARAMETERS[kind] if fits else ()
-    return Behaviour(plot, tuple(legend), names, tuple(fits))
+    return Behaviour(plot, tuple(legend), names, _MEANING.get(kind, ""), tuple(fits))
 
 
 _PARAMETERS = {
     "psychometric": ("bias", "threshold", "lapse"),
     "chronometric": ("sensitivity", "bound", "residual"),
+}
+_MEANING = {
+    "psychometric": "lapse / 2 + (1 \u2212 lapse) \u03a6((strength \u2212 bias) / threshold)",
+    "chronometric": "diffusion to a bound, with the drift for each unit of strength "
+    "(sensitivity), the bound, and the steps not spent on deciding (residual)",
 }
 
 
@@ -151,24 +165,24 @@ class _Axes:
     def _y(self, value: float) -> float:
         return round(100.0 * (self.high - value) / (self.high - self.low), 2)
 
-    def grid(self, parts: Sequence[str], x: NDArray[np.float64], label: str) -> str:
-        """Draw the scale, and the name of each part that has room."""
-        lines = [
+    def grid(self, parts: Sequence[str], x: NDArray[np.float64], label: str, unit: str) -> str:
+        """Draw the scale, and the name of each part that has room: zero, then the ends."""
+        lines = [line_of_text("axis", 0, 12, unit)]
+        lines += [
             f'<line class="grid" x1="8%" x2="98%" y1="{self._top(y):.2f}" y2="{self._top(y):.2f}"/>'
             + line_of_text("tick", "7%", self._top(y) + 4, f"{y:g}", "end")
             for y in ticks_of(self.low, self.high)
             if self.low <= y <= self.high
         ]
-        end = -100.0
-        for part, place in zip(parts, x, strict=True):
-            at = 8.0 + 0.9 * self._x(float(place))
-            half = _CHARACTER * len(part) / 2
-            if at - half > end:
-                lines.append(
-                    line_of_text("tick", f"{at:.2f}%", 228, part.replace("-", "\u2212"), "middle")
-                )
-                end = at + half
-        return "".join(lines) + line_of_text("axis", "53%", 250, label, "middle")
+        named: list[tuple[float, float]] = []
+        places = zip(parts, x.tolist(), strict=True)
+        for part, place in sorted(places, key=lambda pair: (pair[1] != 0, -abs(pair[1]))):
+            at, half = 8.0 + 0.9 * self._x(place), _CHARACTER * len(part) / 2
+            if all(at + half < left or right < at - half for left, right in named):
+                words = part.replace("-", "\u2212")
+                lines.append(line_of_text("tick", f"{at:.2f}%", _FOOT + 16, words, "middle"))
+                named.append((at - half, at + half))
+        return "".join(lines) + line_of_text("axis", "53%", _FOOT + 38, label, "middle")
 
     def line(self, x: NDArray[np.float64], y: NDArray[np.float64], style: int, title: str) -> str:
         """Draw a line through points."""
@@ -176,7 +190,7 @@ class _Axes:
             f"{self._x(float(a)):g},{self._y(float(b)):g}" for a, b in zip(x, y, strict=True)
         )
         return (
-            '<svg x="8%" y="12" width="90%" height="200" viewBox="0 0 100 100" '
+            f'<svg x="8%" y="{_TOP}" width="90%" height="{_HEIGHT}" viewBox="0 0 100 100" '
             'preserveAspectRatio="none" overflow="visible">'
             f'<polyline class="curve style{style}" points="{points}">'
             f"<title>{escape(title)}</title></polyline></svg>"
@@ -196,4 +210,4 @@ class _Axes:
         )
 
     def _top(self, value: float) -> float:
-        return 12.0 + 2.0 * self._y(value)
+        return _TOP + _HEIGHT * self._y(value) / 100.0

@@ -17,16 +17,25 @@ _HEADING = re.compile(r"([A-Z][A-Za-z ]{2,40}): +(.+)", re.DOTALL)
 def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
     """Return the docstring of a task's module as pairs of heading and text.
 
-    The first paragraph has an empty heading, and so has any that begins with none.
+    The first paragraph has an empty heading, and so has any that begins with none. Each item of a
+    list is a line of its own.
     """
     module = sys.modules[task_class(card.id).__module__]
     paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
     pairs: list[tuple[str, str]] = []
-    for paragraph in filter(None, (" ".join(part.split()) for part in paragraphs)):
+    for paragraph in filter(None, map(_lines, paragraphs)):
         heading = _HEADING.fullmatch(paragraph) if pairs else None
         title, text = (heading[1], heading[2]) if heading else ("", paragraph)
         pairs.append((title, text[:1].upper() + text[1:]))
     return tuple(pairs)
+
+
+def _lines(paragraph: str) -> str:
+    """Return a paragraph as one line, or a list as one line for each item."""
+    if not paragraph.startswith("- "):
+        return " ".join(paragraph.split())
+    items = (" ".join(item.split()) for item in re.split(r"^- ", paragraph, flags=re.MULTILINE))
+    return "\n".join(f"\u2022 {item}" for item in filter(None, items))
 
 
 def bibtex(card: TaskCard) -> str:
@@ -50,14 +59,17 @@ def facts(card: TaskCard) -> tuple[tuple[str, str], ...]:
         ("Courses", ", ".join(card.courses)),
         ("Metric", f"{card.metric.name}, in {card.metric.unit}; {better}"),
         ("Chance", card.chance_source),
-        ("Ceiling", f"{card.ceiling}: {card.ceiling_source}"),
-        ("Steps", f"{card.steps:,}"),
-        ("Splits", ", ".join(f"{name} {size:,}" for name, size in card.splits.items()) or "none"),
+        ("Ceiling", f"{card.ceiling}: {card.ceiling_source}".replace("+-", "\u00b1")),
+        ("Steps of a trial", f"{card.steps:,}"),
+        (
+            "Trials of splits",
+            ", ".join(f"{name} {size:,}" for name, size in card.splits.items()) or "none",
+        ),
         ("Data", card.data if card.source is None else f"{card.data}, from {card.source}"),
         ("Licence", card.licence),
         ("Citation", card.citation),
         ("Tags", ", ".join(card.tags) or "none"),
-        ("Superseded by", card.superseded_by or "nothing"),
+        *((("Superseded by", card.superseded_by),) if card.superseded_by else ()),
         ("History", " ".join(f"v{n}: {line}" for n, line in enumerate(card.history))),
         ("Card hash", card.hash),
     )

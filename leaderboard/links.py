@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
@@ -116,7 +117,7 @@ class LiveLinks:
 
     def agent(self, name: str) -> str:
         """Return the address of an agent: its name may be any text, so it is no part of a path."""
-        return f"{self._root}/agent?{urlencode({'name': name})}"
+        return f"{self._root}/agent?{_name(name)}"
 
     def run(self, row: Row) -> str:
         """Return the address of a submission."""
@@ -135,6 +136,11 @@ class LiveLinks:
         """Return the address of an agent's badge."""
         asked = {"agent": agent, **({"task": label} if label else {})}
         return f"{self._root}/badge.svg?{urlencode(asked)}"
+
+
+@lru_cache(1 << 14)  # a page names some agents many times
+def _name(name: str) -> str:
+    return urlencode({"name": name})
 
 
 def file_name(name: str) -> str:

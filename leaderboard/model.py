@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
@@ -24,18 +24,20 @@ from neurotasks.registry import cards, load
 from neurotasks.scores import Interval
 from neurotasks.submission.manifest import NAME
 
-__all__ = ["PAGE", "Model", "Stamps"]
+__all__ = ["DRAWN", "PAGE", "Model", "Stamps", "shown"]
 
 Stamps: TypeAlias = Mapping[tuple[str, str, str], int]
 
 PAGE = 50
 """Rows of a page."""
 
+DRAWN = 25
+"""Agents of a plot."""
+
 _LARGEST = (1 << 31) - 1  # number of a submission that a database can hold
 _KEPT = 1000  # orders and first rows of tables: some 100 KB at most
 _LARGE = 200  # plots, and tables of a topic: likewise, and anybody may ask for more of them
 _EACH = 5  # agents of a task on the first page
-_DRAWN = 25  # agents of a plot
 _OTHERS = 30  # agents that an agent's page offers to compare with
 
 
@@ -144,7 +146,7 @@ class Model:
 
     def drawn(self, table: Table) -> Table:
         """Return the part of a table that its plots show."""
-        return replace(table, rows=tuple(self.with_runs(table.rows[:_DRAWN])))
+        return replace(table, rows=tuple(self.with_runs(table.rows[:DRAWN])))
 
     def leaders(
         self, board: BoardRecord, wanted: Sequence[TaskCard], stamps: Stamps
@@ -335,6 +337,16 @@ class Model:
             *((name, f"{address}/{name}" if name in kept else "", sha)
               for name, sha in sorted(record.manifest.files.items())),
         ]  # fmt: skip
+
+
+def shown(rows: Iterable[Row], last: int = _LARGEST) -> tuple[tuple[int | None, int | None], ...]:
+    """Return the stamp of what is drawn of rows: their submissions, which never change, and ranks.
+
+    Args:
+        rows: In the order in which they are drawn.
+        last: The last rank that makes a difference.
+    """
+    return tuple((row.submission, min(row.rank or 0, last + 1)) for row in rows)
 
 
 def _part(record: SubmissionRecord, name: str) -> dict[str, Interval]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Order:
     """
 
     def __init__(self, rows: Sequence[Sequence[float]], offset: int = 0) -> None:
-        table = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 4)
+        numbers = np.fromiter(chain.from_iterable(rows), np.float64, 4 * len(rows))
+        table = numbers.reshape(-1, 4)
         self._scores, self._submissions = -table[:, 0], table[:, 1]
         self._lows, self._highs = np.sort(table[:, 2]), np.sort(table[:, 3])
         self._offset = offset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
 
 def _row(row: Any) -> Row:
     """Return a row of the read model; what no page shows of it stays empty."""
-    summary = summary_of(row.summary)
+    scores, raws = _intervals(row.summary)
     result = Result(
         task=row.task, card=row.card, agent=row.agent, config={}, seeds=tuple(range(row.seeds)),
         stages={}, parameters=row.parameters, samples=row.samples, flops=row.flops, seconds=0.0,
@@ -263,7 +264,15 @@ def _row(row: Any) -> Row:
     )  # fmt: skip
     return Row(
         record=ResultRecord(Path("submissions", str(row.submission)), result), stage=row.stage,
-        scores={stage: both["score"] for stage, both in summary.items()},
-        raws={stage: both["raw"] for stage, both in summary.items()},
-        author=row.author, submission=row.submission, format=row.format,
+        scores=scores, raws=raws, author=row.author, submission=row.submission, format=row.format,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 13)  # a summary never changes, and reading one costs more than its row
+def _intervals(text: str) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Return the scores and the raw metrics of a summary, by stage."""
+    summary = summary_of(text)
+    return (
+        {stage: both["score"] for stage, both in summary.items()},
+        {stage: both["raw"] for stage, both in summary.items()},
+    )

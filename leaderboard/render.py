@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from neurotasks.errors import MissingExtra
 __all__ = ["asset", "policy", "renderer"]
 
 _HERE = Path(__file__).parent
+_CELLS = 1 << 14  # of each kind that are kept: what some large pages hold, in a few MB
 
 
 def renderer(site: str) -> Callable[..., bytes]:
@@ -45,6 +46,20 @@ def renderer(site: str) -> Callable[..., bytes]:
     environment.filters["date"] = _date
     environment.globals.update(
         site=site, style=asset("style.css"), script=asset("script.js"), policy=policy()
+    )
+
+    cells = {
+        name: lru_cache(_CELLS, typed=True)(macro)
+        for name, macro in vars(environment.get_template("cells.html.j2").module).items()
+        if isinstance(macro, jinja2.runtime.Macro)
+    }
+
+    @jinja2.pass_context
+    def agent_link(context: jinja2.runtime.Context, agent: str) -> Any:
+        return cells["agent_at"](context["links"].agent(agent), agent)
+
+    environment.globals.update(
+        cells, agent_link=agent_link, kept=lambda _, caller: caller()
     )
 
     def render(template: str, links: Links, **context: Any) -> bytes:

@@ -2,9 +2,10 @@
 
 The child is an isolated Python with an empty environment in an empty folder of its own. Its address
 space, processor time, file sizes and descriptors are limited by the system, its wall clock and the
-size of its answer by its parent, with which it dies. It has no network where the system can take it
-away, and where the parent is root, the child is another user. It gets a request as JSON on its
-standard input and answers in JSON on its output.
+size of its answer by its parent, with which it dies. It can open no socket, and has no network
+where the system can take it away. Where the parent is root, the child is another user, to whom
+folders that are root's alone show what the child must read and no more. It gets a request as JSON
+on its standard input and answers in JSON on its output.
 
 Limits bound what a mistake or an attack may use; they are no proof against a fault of the runtime
 itself, so a public board runs its workers in a container of their own besides.
@@ -41,6 +42,8 @@ import sys
 sys.path.insert(0, {root!r})
 from leaderboard.jail import enter
 enter(**{bounds!r})
+"""
+_MAIN = """
 from {module} import main
 main()
 """
@@ -97,10 +100,10 @@ def run(module: str, request: Mapping[str, Any], limits: Limits) -> Outcome:
         request: What it gets, plain JSON types.
         limits: What it may use.
     """
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         Path(folder).chmod(0o755)
         child = _start(module, folder, limits)
+        begin = time.monotonic()
         try:
             talk = _Talk(child, json.dumps(request).encode(), limits)
             broken = talk.hold()
@@ -122,16 +125,10 @@ def run(module: str, request: Mapping[str, Any], limits: Limits) -> Outcome:
 
 def _start(module: str, folder: str, limits: Limits) -> subprocess.Popen[bytes]:
     data = str(cache_dir())  # recorded data, on which the child scores
-    bounds = {
-        "parent": os.getpid(),
-        "user": _other_user(data),
-        "memory": limits.memory,
-        "cpu_seconds": limits.cpu_seconds,
-        "descriptors": limits.descriptors,
-    }
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     words = {"HOME": folder, "LANG": "C.UTF-8", "NEUROTASKS_DATA": data}
-    code = _START.format(root=str(_ROOT), bounds=bounds, module=module)
+    bounds = _bounds(_other_user(data), data, limits)
+    code = _START.format(root=str(_ROOT), bounds=bounds) + _MAIN.format(module=module)
     return subprocess.Popen(  # noqa: S603 - fixed words, no shell
         [sys.executable, "-I", "-B", "-c", code],
         stdin=subprocess.PIPE,
@@ -143,18 +140,37 @@ def _start(module: str, folder: str, limits: Limits) -> subprocess.Popen[bytes]:
     )
 
 
+def _bounds(user: int, data: str, limits: Limits) -> dict[str, Any]:
+    """Return what a child does to itself."""
+    return {
+        "parent": os.getpid(),
+        "user": user,
+        "folders": _folders(data),
+        "memory": limits.memory,
+        "cpu_seconds": limits.cpu_seconds,
+        "descriptors": limits.descriptors,
+    }
+
+
+def _folders(data: str) -> list[str]:
+    """Return what a child reads: Python, the checkout, data, and what was handed in."""
+    wanted = (sys.prefix, sys.base_prefix, _ROOT, data, tempfile.gettempdir())
+    return sorted({str(path) for path in (Path(one).resolve() for one in wanted) if path.is_dir()})
+
+
 @cache
 def _other_user(data: str) -> int:
     """Return the number of another user who can run Python here and read the data, or 0."""
     if os.geteuid() != 0:
         return 0
-    code = f"import os, sys; sys.path.insert(0, {str(_ROOT)!r}); import neurotasks"
+    code = _START.format(root=str(_ROOT), bounds=_bounds(_NOBODY, data, Limits()))
+    code += "import os, neurotasks\n"
     if Path(data).is_dir():
-        code += f"; os.listdir({data!r})"
+        code += f"os.listdir({data!r})\n"
     try:
         subprocess.run(  # noqa: S603 - fixed words, no shell
             [sys.executable, "-I", "-B", "-c", code], cwd="/", env={}, capture_output=True,
-            check=True, timeout=60, user=_NOBODY, group=_NOBODY, extra_groups=(),
+            check=True, timeout=60,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         _log.warning(

@@ -32,7 +32,7 @@ class Mark:
     Attributes:
         value: The score.
         kind: A single run, a mean with its interval, an agent's mean, or the best agent's.
-        stage: "test" is drawn as a circle, any other stage as a diamond.
+        stage: "test" is drawn as a circle, "private" as a square, any other as a diamond.
         title: What a pointer that rests on it reads.
         low: Lower end of the interval.
         high: Upper end; no interval is drawn where the ends meet.
@@ -173,7 +173,7 @@ def _lane(lane: Lane, top: int, ends: tuple[float, float]) -> str:
     """Draw a lane's text and marks, whiskers below symbols."""
     baseline = top + _LABEL - 6
     note = escape(lane.note)
-    who = f'<tspan class="who">{escape(_cut(lane.who))} </tspan>' if lane.who else ""
+    who = f'<tspan class="who">{escape(_cut(lane.who))} \u00b7 </tspan>' if lane.who else ""
     parts = [
         f'<text class="label" x="0" y="{baseline}">{_label(lane.label)}</text>',
         f'<text class="note" x="100%" y="{baseline}" text-anchor="end">{who}{note}</text>',
@@ -194,6 +194,9 @@ def _mark(mark: Mark, y: int, ends: tuple[float, float]) -> str:
         shape = f'<path d="M{7 * way} 0L{-3 * way} -6V6Z"/>'
     elif stage == "test":
         shape = f'<circle r="{size:g}"/>'
+    elif stage == "private":
+        half = 0.9 * size
+        shape = f'<path d="M{-half:g} {-half:g}H{half:g}V{half:g}H{-half:g}Z"/>'
     else:
         reach = 1.25 * size
         shape = f'<path d="M0 {-reach:g}L{reach:g} 0L0 {reach:g}L{-reach:g} 0Z"/>'
@@ -223,4 +226,4 @@ def _label(name: str) -> str:
 
 
 def _stage(mark: Mark) -> str:
-    return "test" if mark.stage == "test" else "shift"
+    return mark.stage if mark.stage in ("test", "private") else "shift"

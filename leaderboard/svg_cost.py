@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from leaderboard.numbers import duration
 from leaderboard.svg import HIGHEST, LOWEST, frame, line_of_text
 from leaderboard.svg_learning import ticks_of
 
@@ -17,6 +18,8 @@ _LEFT, _WIDTH, _TOP, _HEIGHT = 9.0, 86.0, 14, 220  # per cent along x, pixels al
 _LABELS, _LONGEST = 7, 22  # names at most, and characters of one
 _BESIDE, _CHARACTER = 10, 6.8  # pixels from a dot to its name, and of a character
 _NARROW = 340  # pixels of a plot on a phone
+_APART = 15.0  # per cent between two costs below the axis
+_TIMES = (60, 180, 600, 1800, 3600, 10_800, 36_000, 108_000, 360_000, 1_080_000, 3_600_000)
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,26 @@ def cost_plot(
     def place(cost: float) -> float:
         return round(_LEFT + _WIDTH * (math.log10(cost) - first) / (last - first), 2)
 
-    step = max(1, math.ceil((last - first) / 5))
     grid = [
-        f'<line class="grid" x1="{place(10.0**n)}%" x2="{place(10.0**n)}%" y1="{_TOP}" '
+        f'<line class="grid" x1="{place(cost)}%" x2="{place(cost)}%" y1="{_TOP}" '
         f'y2="{_TOP + _HEIGHT}"/>'
-        + line_of_text("tick", f"{place(10.0**n)}%", _TOP + _HEIGHT + 17, written(10.0**n),
-                       "middle")
-        for n in range(first, last + 1, step)
+        + line_of_text("tick", f"{place(cost)}%", _TOP + _HEIGHT + 17,
+                       written(cost).replace(".0 ", " "), "middle")
+        for cost in _round_costs(first, last, place, times=written is duration)
     ]  # fmt: skip
-    drawn = [_front(dots, place, level)]
+    front = _front(dots, place, level)
+    drawn = [
+        f'<line class="front" x1="{step.left}%" x2="{step.right}%" y1="{step.top}" '
+        f'y2="{step.bottom}"/>'
+        for step in front
+    ]
     drawn += [
         f'<circle class="{"best" if dot.front else "agent"} test" cx="{place(dot.cost)}%" '
         f'cy="{level(dot.score):.1f}" r="{6 if dot.front else 4}">'
         f"<title>{escape(dot.name)}: {dot.score:.3g}, {escape(written(dot.cost))}</title></circle>"
         for dot in sorted(dots, key=lambda dot: dot.front)
     ]
-    body = "".join([*_horizontal(level, dots), *grid, *drawn, *_labels(dots, place, level)])
+    body = "".join([*_horizontal(level, dots), *grid, *drawn, *_labels(dots, place, level, front)])
     return frame(key, title, description, body, _TOP + _HEIGHT + 26)
 
 
@@ -118,6 +125,21 @@ def profile_plot(key: str, title: str, description: str, profiles: Sequence[Prof
     return frame(key, title, description, body, _TOP + _HEIGHT + 44)
 
 
+def _round_costs(
+    first: int, last: int, place: Callable[[float], float], *, times: bool
+) -> list[float]:
+    """Return the costs that are named: powers of ten; of times, round minutes and hours too."""
+    costs = [10.0**n for n in range(first, last + 1)]
+    if times:
+        later = [time for time in _TIMES if 10.0**first <= time <= 10.0**last]
+        costs = [cost for cost in costs if cost < _TIMES[0]] + [float(time) for time in later]
+    named: list[float] = []
+    for cost in costs:
+        if not named or place(cost) - place(named[-1]) >= _APART:
+            named.append(cost)
+    return named
+
+
 def _levels(scores: Sequence[float]) -> Callable[[float], float]:
     """Return the function from a score to its height in pixels; what lies far out is cut."""
     held = [min(max(score, LOWEST), HIGHEST) for score in scores]
@@ -153,25 +175,27 @@ _NAMES = {0.0: "chance", 1.0: "ceiling"}
 
 def _front(
     dots: Sequence[Dot], place: Callable[[float], float], level: Callable[[float], float]
-) -> str:
-    """Draw the staircase through the agents that nobody beats."""
+) -> list[_Box]:
+    """Return the staircase through the agents that nobody beats, line by line."""
     front = sorted((dot for dot in dots if dot.front), key=lambda dot: (dot.cost, dot.score))
     steps = []
     for one, two in pairwise(front):
         x, y, top = place(two.cost), level(one.score), level(two.score)
-        steps.append(f'<line class="front" x1="{place(one.cost)}%" x2="{x}%" y1="{y}" y2="{y}"/>')
-        steps.append(f'<line class="front" x1="{x}%" x2="{x}%" y1="{y}" y2="{top}"/>')
-    return "".join(steps)
+        steps += [_Box(place(one.cost), x, y, y), _Box(x, x, top, y)]
+    return steps
 
 
 def _labels(
-    dots: Sequence[Dot], place: Callable[[float], float], level: Callable[[float], float]
+    dots: Sequence[Dot],
+    place: Callable[[float], float],
+    level: Callable[[float], float],
+    front: Sequence[_Box],
 ) -> list[str]:
     """Name the best of those that nobody beats, where a name touches nothing else."""
     end = _LEFT + _WIDTH
     words = [_Box(end - 14, end, level(y) - 17, level(y) - 4) for y in _NAMES]
     points = [(place(dot.cost), level(dot.score)) for dot in dots]
-    taken = words + [_Box(x - 1.5, x + 1.5, y - 5, y + 5) for x, y in points]
+    taken = [*words, *front] + [_Box(x - 1.5, x + 1.5, y - 5, y + 5) for x, y in points]
     drawn: list[str] = []
     for dot in sorted((dot for dot in dots if dot.front), key=lambda dot: -dot.score):
         x, y = place(dot.cost), level(dot.score)

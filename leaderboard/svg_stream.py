@@ -124,16 +124,20 @@ def course_plot(
         f'<text class="tick" x="-6" y="{level(y)}" dy="4" text-anchor="end">{y:g}</text>'
         for y in ticks
     ]
+    named = tuple(zip(("chance", "ceiling"), anchors, strict=True))
     grid += [
         f'<line class="{name}" x1="0" x2="100%" y1="{level(y)}" y2="{level(y)}"/>'
+        for name, y in named
+    ]
+    labels = [
         f'<text class="{name}" x="100%" y="{level(y)}" dy="-4" text-anchor="end">{name}</text>'
-        for name, y in zip(("chance", "ceiling"), anchors, strict=True)
+        for name, y in named
     ]
     drawn = "".join(_course(course, place) for course in reversed(courses))
     body = (
         '<svg x="11%" y="18" width="86%" height="260" overflow="visible">'
         f'{"".join(grid)}<svg width="100%" height="100%" viewBox="0 0 100 100" '
-        f'preserveAspectRatio="none" overflow="visible">{drawn}</svg></svg>'
+        f'preserveAspectRatio="none" overflow="visible">{drawn}</svg>{"".join(labels)}</svg>'
         f"{line_of_text('tick', '11%', 298, 'after experience 1', 'start')}"
         f"{line_of_text('tick', '97%', 298, str(last), 'end')}"
     )

@@ -1,7 +1,8 @@
 """The worker: claims submissions, inspects and scores them in the sandbox, and ends them.
 
-A process of its own. While it scores, a thread prolongs its lease; when the process dies, the lease
-runs out and another worker begins anew. On SIGTERM it gives back what it has and ends.
+A process of its own. While it scores, a thread prolongs its lease; when the process dies, its
+keeper ends the lease, and when the machine dies it runs out: another worker begins anew. On
+SIGTERM, and when its keeper has died, it gives back what it has and ends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
+
+from sqlalchemy.exc import DBAPIError
 
 from leaderboard.log import log_as_json
 from leaderboard.scoring import Scored, inspect, reason, score
@@ -166,6 +169,7 @@ def run_workers(url: str, count: int, stop: threading.Event, artefacts: Path | N
         while not stop.wait(_LOOK):
             for dead in [worker for worker in workers if not worker.is_alive()]:
                 _log.warning("%s ended with code %s", dead.name, dead.exitcode)
+                _expire(url, artefacts, _name(dead.pid))
                 workers.remove(dead)
             while len(workers) < count:
                 workers.append(context.Process(target=_work, args=(url, artefacts), daemon=True))
@@ -179,12 +183,31 @@ def run_workers(url: str, count: int, stop: threading.Event, artefacts: Path | N
             worker.join()
 
 
+def _expire(url: str, artefacts: Path | None, worker: str) -> None:
+    try:
+        with open_store(url, artefacts) as store:
+            store.queue.expire(worker)
+    except DBAPIError as error:
+        _log.warning("the lease of %s runs out by itself: %s", worker, error)
+
+
+def _name(process: int | None) -> str:
+    return f"{socket.gethostname()}-{process}"
+
+
 def _work(url: str, artefacts: Path | None) -> None:
     """Be a worker: what a process of `run_workers` does."""
     log_as_json()
-    name = f"{socket.gethostname()}-{os.getpid()}"
     with open_store(url, artefacts) as store:
-        worker = Worker(store, name)
+        worker = Worker(store, _name(os.getpid()))
         signal.signal(signal.SIGTERM, worker.stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent sends SIGTERM
+        threading.Thread(target=_end_with_keeper, name="keeper", daemon=True).start()
         worker.run()
+
+
+def _end_with_keeper() -> None:
+    keeper = multiprocessing.parent_process()
+    if keeper is not None:
+        keeper.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from leaderboard.store.database import Database
 from leaderboard.store.errors import BoardClosed, InvalidEntry, NameTaken, UnknownBoard
 from leaderboard.store.events import append, canonical, lock
+from leaderboard.store.ranking import renew_suites
 from leaderboard.store.records import BoardRecord, TaskVersion
 from leaderboard.store.tables import boards, tasks
 from neurotasks.card import TaskCard
@@ -54,20 +55,20 @@ def check_open(board: BoardRecord, now: float) -> None:
         )
 
 
-def insert_task(connection: Connection, card: TaskCard, now: float) -> bool:
-    """Keep a version of a task; return whether it is a new one. Old ones stay as they were.
+def insert_task(connection: Connection, card: TaskCard, now: float) -> None:
+    """Keep a version of a task if it is new; old ones stay, and suite scores are renewed.
 
     The log is locked before, so that no two keep the same one.
     """
     known = sa.select(tasks.c.id).where(tasks.c.id == card.id, tasks.c.card == card.hash)
     if connection.execute(known).first():
-        return False
+        return
     facts = canonical(card.to_dict())
     connection.execute(
         sa.insert(tasks).values(id=card.id, card=card.hash, facts=facts, created=now)
     )
     append(connection, now, "suite", "add task", f"task {card.id}", card=card.hash)
-    return True
+    renew_suites(connection, card.id)
 
 
 class Boards:

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from leaderboard.collect import ANCHORS
-from leaderboard.store import ranking
 from leaderboard.store.boards import board_of, check_open, insert_task
 from leaderboard.store.errors import (
     Denied,
@@ -80,8 +79,7 @@ def insert(
     """Keep an admitted submission, into the queue if it has a model; return its id."""
     card = load(manifest.task).card
     content = _content(manifest, kind)
-    if insert_task(connection, card, now):
-        ranking.renew_suites(connection, card.id)
+    insert_task(connection, card, now)
     text = manifest.to_json()
     made: int = connection.execute(
         sa.insert(submissions).values(

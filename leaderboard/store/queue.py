@@ -118,6 +118,15 @@ class Queue:
         with self._database.write() as connection:
             return _change(connection, job.submission, job.lease, due=until)
 
+    def expire(self, worker: str) -> None:
+        """End the lease of a worker that is known to have died: what it had waits again at once.
+
+        The attempt counts, so that a submission which kills its workers fails in the end.
+        """
+        had = sa.and_(submissions.c.worker == worker, submissions.c.state == "running")
+        with self._database.write() as connection:
+            connection.execute(sa.update(submissions).where(had).values(due=self._database.clock()))
+
     def release(self, job: Job) -> None:
         """Give a submission back: it waits again, and the attempt does not count.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from neurotasks.results import StageResult
 from neurotasks.scores import Interval
 from neurotasks.submission.manifest import Manifest
 
-__all__ = ["digest", "packed", "renew_suites", "settle", "unpacked"]
+__all__ = ["digest", "earned_suites", "packed", "renew_suites", "settle", "unpacked"]
 
 
 def settle(
@@ -194,6 +195,20 @@ def renew_suites(connection: Connection, task: str) -> None:
 
 def _renew_suite(connection: Connection, board: str, account: int, agent: str) -> None:
     same = {"board": board, "account": account, "agent": agent}
+    connection.execute(
+        sa.delete(suites).where(*(suites.c[name] == value for name, value in same.items()))
+    )
+    for row in earned_suites(connection, **same):
+        connection.execute(sa.insert(suites).values(**row))
+
+
+def earned_suites(connection: Connection, **only: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the suite table that follow from what is ranked under the newest cards.
+
+    Args:
+        connection: Of the transaction.
+        only: Values that the columns of `standings` must have.
+    """
     newest = (
         sa.select(tasks.c.card)
         .where(tasks.c.id == standings.c.task)
@@ -201,8 +216,9 @@ def _renew_suite(connection: Connection, board: str, account: int, agent: str) -
         .limit(1)
         .scalar_subquery()
     )
+    key = [standings.c[name] for name in ("board", "account", "agent")]
     query = (
-        sa.select(results.c.submission, results.c.score)
+        sa.select(*key, standings.c.task, results.c.score)
         .join_from(
             standings,
             results,
@@ -210,23 +226,18 @@ def _renew_suite(connection: Connection, board: str, account: int, agent: str) -
                 results.c.submission == standings.c.submission, results.c.stage == standings.c.stage
             ),
         )
-        .where(*(standings.c[name] == value for name, value in same.items()))
+        .where(*(standings.c[name] == value for name, value in only.items()))
         .where(standings.c.list == "ranked", standings.c.card == newest)
-        .order_by(standings.c.task, results.c.place)
+        .order_by(*key, results.c.place)
     )
-    runs: dict[int, list[float]] = {}
-    for submission, score in connection.execute(query):
-        runs.setdefault(submission, []).append(score)
-    connection.execute(
-        sa.delete(suites).where(*(suites.c[name] == value for name, value in same.items()))
-    )
-    if runs:
-        score = iqm_interval(list(runs.values()))
-        connection.execute(
-            sa.insert(suites).values(
-                **same, tasks=len(runs), score=score.mean, low=score.low, high=score.high
-            )
-        )
+    for same, rows in groupby(connection.execute(query), key=lambda row: row[:3]):
+        runs: dict[str, list[float]] = {}
+        for row in rows:
+            runs.setdefault(row.task, []).append(row.score)
+        score = iqm_interval([runs[task] for task in sorted(runs)])  # no database's own order
+        named = dict(zip(("board", "account", "agent"), same, strict=True))
+        yield {**named, "tasks": len(runs), "score": score.mean, "low": score.low,
+               "high": score.high}  # fmt: skip
 
 
 def digest(connection: Connection, submission: int) -> str:

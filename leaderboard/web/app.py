@@ -16,7 +16,6 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from leaderboard.downloads import as_json
 from leaderboard.kept import Kept
 from leaderboard.model import Model
 from leaderboard.render import asset
@@ -29,7 +28,7 @@ from leaderboard.web.observe import Observed, Seen
 from leaderboard.web.routes import ROUTES, ApiRoute
 from leaderboard.web.security import Guard, Rates, bearer
 from leaderboard.web.upload import Intake
-from leaderboard.web.views import Views
+from leaderboard.web.views import Views, compact
 from neurotasks.errors import NeurotasksError
 from neurotasks.submission.manifest import NAME
 
@@ -152,10 +151,10 @@ class Site:
             told = await handler(request)
             headers = {"Location": told["url"]} if "url" in told else {}
             headers["Cache-Control"] = "no-store"
-            return Response(as_json(told), route.status, headers, _JSON)
+            return Response(compact(told), route.status, headers, _JSON)
 
         if route.method == "GET":
-            return self._page(_JSON, lambda request: as_json(handler(request)))
+            return self._page(_JSON, lambda request: compact(handler(request)))
         return answer
 
     async def _form(self, request: Request) -> Response:
@@ -216,7 +215,7 @@ class Site:
     def _health(self, _: Request) -> Response:
         """Answer once the database does."""
         head = self.store.events.head()
-        body = as_json(
+        body = compact(
             {"state": "ok", "events": head.length, "waiting": self.store.queue.waiting()}
         )
         return Response(body, 200, {"Cache-Control": "no-store"}, _JSON)
@@ -237,7 +236,7 @@ class Site:
     async def _fault(self, request: Request, fault: Fault) -> Response:
         wants = request.headers.get("accept", "")
         if request.url.path.startswith("/api/") or "text/html" not in wants:
-            return Response(as_json(fault.to_dict()), fault.status, fault.headers, _JSON)
+            return Response(compact(fault.to_dict()), fault.status, fault.headers, _JSON)
         page = await run_in_threadpool(self._views.show, "error.html.j2", fault=fault)
         return Response(page, fault.status, fault.headers, _HTML)
 

@@ -39,6 +39,7 @@ _STATUS: tuple[tuple[type[NeurotasksError], HTTPStatus], ...] = (
     (InvalidEntry, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CorruptSubmission, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
+_CURES = {UnknownBoard: "choose one from the list of boards"}  # a reader can open none
 _LONGEST = 80  # characters of a value that is told back
 
 
@@ -81,7 +82,7 @@ def fault_of(error: NeurotasksError) -> Fault:
     message = " ".join(str(error).split())
     what, _, cure = message.rpartition("; ")
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
-    found = Fault(status, _thing(error), "", cure or message, headers)
+    found = Fault(status, _thing(error), "", _CURES.get(type(error), cure) or message, headers)
     found.value, found.args = what or message, (message,)
     return found
 

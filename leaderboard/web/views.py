@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from leaderboard import figures
 from leaderboard.collect import Table
-from leaderboard.downloads import as_csv, as_json, standings
+from leaderboard.downloads import as_csv, standings
 from leaderboard.links import LiveLinks
-from leaderboard.model import Model
+from leaderboard.model import DRAWN, Model, shown
 from leaderboard.pages import (
     agent_plot,
     badge_of,
@@ -28,8 +29,9 @@ from leaderboard.web.pagination import cursor_pager, number_pager, sort_links, s
 from neurotasks.card import NAMESPACE, TaskCard
 from neurotasks.registry import load
 
-__all__ = ["Views"]
+__all__ = ["Views", "compact"]
 
+T = TypeVar("T")
 Asked = Mapping[str, str]
 _FIRST = 400  # pages of the suite that can be named
 
@@ -67,23 +69,33 @@ class Views:
         topic = asked.get("topic", "")
         page = _number(asked.get("page", "1"))
         lines, more = self.model.suite(name, page, asked.get("agent", ""))
-        shown = [card for card in cards if topic in ("", card.topic)]
+        wanted = [card for card in cards if topic in ("", card.topic)]
         stamps = self.model.stamps(name)
-        leading = self.model.leaders(board, shown, stamps)
+        leading = self.model.leaders(board, wanted, stamps)
         overview = self.model.large.get(
-            ("overview", name, topic), stamps, lambda: figures.overview(leading)
-        )
-        tables = self.model.topic(board, shown, lines, stamps) if topic in topics else leading
-        profiles, tasks = profile_of(tables, tuple(lines)) if topic in topics else (None, 0)
+            ("overview", name, topic), shown(row for table in leading for row in table.rows),
+            lambda: figures.overview(leading),
+        )  # fmt: skip
+        tables, profiles, tasks = leading, None, 0
+        names = tuple(line.agent for line in lines)
+        if topic in topics:
+            tables = self.model.topic(board, wanted, lines, stamps)
+        drawn = shown((row for table in tables for row in table.rows), 1)  # the first is bold
+
+        def kept(part: str, caller: Callable[[], T]) -> T:
+            return self.model.large.get((part, name, topic, names), drawn, caller)
+
+        if topic in topics:
+            profiles, tasks = kept("profiles", lambda: profile_of(tables, tuple(lines)))
         path = LiveLinks(name).home()
         filled = sum(bool(table.rows) for table in leading)
-        said = f"{filled} of {len(shown)} tasks have a ranked agent."
+        said = f"{filled} of {len(wanted)} tasks have a ranked agent."
         return self.show(
             "index.html.j2", board, heading=board.title, said=said, topics_of=topics, topic=topic,
             agent_filter=asked.get("agent", ""), topics=by_topic(tables), suite=suite,
             overall=tuple(lines), authors=True, overview=overview,
             profiles=profiles, profile_tasks=tasks, leaders=topic not in topics,
-            pages=number_pager(path, asked, page, more), unknown=(),
+            pages=number_pager(path, asked, page, more), unknown=(), kept=kept,
             topic_links={name: f"{path}?{urlencode({'topic': name})}" for name in topics},
         )  # fmt: skip
 
@@ -92,17 +104,19 @@ class Views:
         board = self.model.store.boards.get(name)
         version = asked.get("card", "")
         card = self.model.card(board, label, version)
-        shown, stamps = version or self.model.hash_of(card), self.model.stamps(name)
+        hash_, stamps = version or self.model.hash_of(card), self.model.stamps(name)
         filters = Filters(*(asked.get(key, "") for key in ("agent", "format", "verified")))
         after = Cursor.parse(asked["after"]) if asked.get("after") else None
-        table, following = self.model.table(name, card, shown, filters, after, stamps)
-        key = ("plots", name, card.id, shown, filters, after)
-        plots = self.model.large.get(key, stamps.get((card.id, shown, "ranked")),
-                                     lambda: task_plots(self.model.drawn(table)))  # fmt: skip
-        facts = self.model.kept.get(("card", card.id), shown, lambda: card_context(card))
+        table, following = self.model.table(name, card, hash_, filters, after, stamps)
+        plots = self.model.large.get(
+            ("plots", name, card.id, hash_, filters, after),
+            (table.stages, shown(table.rows[:DRAWN])),
+            lambda: task_plots(self.model.drawn(table)),
+        )
+        facts = self.model.kept.get(("card", card.id), hash_, lambda: card_context(card))
         sort = asked.get("sort", "")
         path = LiveLinks(name).task(label)
-        total = len(self.model.order(name, card.id, shown, stamps))
+        total = len(self.model.order(name, card.id, hash_, stamps))
         rows = sorted_rows(table.rows, sort)
         unranked, reported = (sorted_rows(r, sort) for r in (table.unranked, table.reported))
         table = Table(card, rows, unranked, reported)
@@ -121,11 +135,11 @@ class Views:
         version = asked.get("card", "")
         card = self.model.card(board, label, version)
         after = Cursor.parse(asked["after"]) if asked.get("after") else None
-        shown, stamps = version or self.model.hash_of(card), self.model.stamps(name)
-        table, following = self.model.table(name, card, shown, Filters(), after, stamps)
+        hash_, stamps = version or self.model.hash_of(card), self.model.stamps(name)
+        table, following = self.model.table(name, card, hash_, Filters(), after, stamps)
         told = standings(table)
         if kind == "json":
-            return as_json({"rows": told, "after": following or None})
+            return compact({"rows": told, "after": following or None})
         columns = tuple(told[0]) if told else ("task",)
         return as_csv(columns, (line.values() for line in told)).encode()
 
@@ -170,6 +184,11 @@ class Views:
                      and row.rank is not None]  # fmt: skip
             return badge_of(f"{agent} on {label}", next(iter(found), None)).encode()
         return badge_of(agent, self.model.line(name, agent)).encode()
+
+
+def compact(value: Any) -> bytes:
+    """Return a value as JSON without spaces, which is written several times as fast."""
+    return (json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)).encode()
 
 
 def _best(rows: list[tuple[TaskCard, Any]]) -> Any:

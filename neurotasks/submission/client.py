@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import re
 import tempfile
 import urllib.parse
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import IO, Any
 
 from neurotasks.errors import CorruptSubmission, NeurotasksError
 from neurotasks.results import write_atomically
@@ -24,6 +26,8 @@ _LONGEST = 1 << 20  # bytes of an answer
 _WEB = ("http://", "https://")
 _TOKEN = re.compile(r"[!-~]{0,500}")
 _TAKEN = range(200, 300)  # codes of an answer
+_LATER = (429, 503)  # those that may name a time to come again
+_PATIENCE = 120  # seconds in all that such times are waited for
 _REASON = 2000  # letters of what a board says
 
 
@@ -80,7 +84,7 @@ def join(to: str, invitation: str, name: str) -> dict[str, Any]:
     """
     body = json.dumps({"token": invitation, "name": name}).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    return _ask(f"{to.rstrip('/')}/api/join", "", headers, body)
+    return _ask(f"{to.rstrip('/')}/api/join", "", headers, io.BytesIO(body))
 
 
 def status(to: str, number: str | int, token: str = "") -> dict[str, Any]:
@@ -93,8 +97,12 @@ def status(to: str, number: str | int, token: str = "") -> dict[str, Any]:
     return _ask(f"{to.rstrip('/')}/api/submissions/{place}", token, {}, None)
 
 
-def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, Any]:
-    """Ask a board; nothing is followed elsewhere, as the token is for this host alone."""
+def _ask(url: str, token: str, headers: dict[str, str], body: IO[bytes] | None) -> dict[str, Any]:
+    """Ask a board, again when it says so; nothing is followed elsewhere: the token is for it alone.
+
+    Raises:
+        Refused: It refuses, has no time for too long, or does not answer as a board does.
+    """
     allowed = {**headers, "Accept": "application/json"}
     if not _TOKEN.fullmatch(token):
         raise Refused("the token holds what no token has: copy it again, without spaces")
@@ -102,8 +110,13 @@ def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, 
         allowed["Authorization"] = f"Bearer {token}"
     if not url.startswith(_WEB):
         raise Refused(f"{url!r} is no address of a board: it begins with http:// or https://")
+    left = _PATIENCE
     try:
-        code, reason, content = _talk(url, allowed, body)
+        code, reason, content, pause = _talk(url, allowed, body)
+        while 0 < pause <= left:
+            sleep(pause)
+            left -= pause
+            code, reason, content, pause = _talk(url, allowed, body)
         told = loads(content) if code in _TAKEN else None
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise Refused(
@@ -116,18 +129,22 @@ def _ask(url: str, token: str, headers: dict[str, str], body: Any) -> dict[str, 
     return told
 
 
-def _talk(url: str, headers: dict[str, str], body: Any) -> tuple[int, str, bytes]:
-    """Return the status, its name and the body of an answer."""
+def _talk(url: str, headers: dict[str, str], body: IO[bytes] | None) -> tuple[int, str, bytes, int]:
+    """Return the status, its name and the body of an answer, and the seconds to wait if it says."""
     parts = urllib.parse.urlsplit(url)
     secure = parts.scheme == "https"
     make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     line = make(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+    if body is not None:
+        body.seek(0)
     try:
         # Who refuses need not read it all, and the answer says why.
         with suppress(BrokenPipeError, ConnectionResetError):
             line.request("GET" if body is None else "POST", parts.path or "/", body, headers)
         with line.getresponse() as answer:
-            return answer.status, answer.reason, answer.read(_LONGEST)
+            later = answer.getheader("Retry-After", "") if answer.status in _LATER else ""
+            pause = int(later[:9]) if re.fullmatch("[0-9]+", later) else 0
+            return answer.status, answer.reason, answer.read(_LONGEST), pause
     finally:
         line.close()
 

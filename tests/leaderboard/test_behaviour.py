@@ -36,7 +36,8 @@ def test_a_chronometric_curve_may_rise_above_one():
     drawn = behaviour("b", "chronometric", LEVELS, [row("ideal", values, 0.5)])
     assert dict(drawn.fits)["ideal"][2] == pytest.approx(2.0, abs=0.1)
     places = [float(y) for y in re.findall(r'cy="([\d.]+)"', drawn.plot)]
-    assert 12.0 <= min(places) < max(places) <= 212.0
+    assert 32.0 <= min(places) < max(places) <= 232.0
+    assert "mean number of steps until the answer" in drawn.plot
 
 
 def test_conditions_are_drawn_without_a_fit():

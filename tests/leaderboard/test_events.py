@@ -15,6 +15,8 @@ pytest_plugins = ("tests.leaderboard.postgres",)
 
 @pytest.fixture
 def filled(house) -> House:
+    house.store.boards.open("winter", "Winter course", tasks="Orientation*")
+    house.store.boards.close("winter")
     house.verify(0.5, "a")
     house.verify(0.7, "b", task=FIXED)
     house.hand_in("c")
@@ -83,7 +85,29 @@ def test_postgres_forbids_truncation_too(filled, place):
         ("UPDATE standings SET submission = 1 WHERE agent = 'b'", "'b' on"),
         ("DELETE FROM standings WHERE agent = 'b'", "the sizes of the tables"),
         ("UPDATE boards SET secret = 'x'", "the secret of board 'spring'"),
+        ("UPDATE standings SET high = high + 1 WHERE agent = 'b'", "'b' on"),
+        ("UPDATE standings SET list = 'unranked' WHERE agent = 'b'", "'b' on"),
+        ("UPDATE submissions SET score = NULL, summary = 'x'", "results of submission 1"),
+        ("UPDATE submissions SET summary = '[]' WHERE id = 2", "results of submission 2"),
+        ("UPDATE events SET detail = 'broken'", "event 1 was changed"),
         ("UPDATE boards SET valid_quota = 99", "was changed in valid_quota"),
+        ("UPDATE boards SET closes = 2e9", "was changed in closes"),
+        ("UPDATE boards SET closes = NULL", "was changed in closes"),
+        ("UPDATE boards SET opens = 5, created = 4", "was changed in opens, created"),
+        ("UPDATE suites SET score = 2 WHERE agent = 'a'", "of 'a' on board 'spring' is not as it"),
+        ("UPDATE suites SET low = low - 1e-6", "suite score of 'b' on board 'spring' is not as it"),
+        ("UPDATE suites SET tasks = 2 WHERE agent = 'b'", "score of 'b' on board 'spring' is not"),
+        ("DELETE FROM suites WHERE agent = 'b'", "score of 'b' on board 'spring' is missing"),
+        ("UPDATE suites SET agent = 'c' WHERE agent = 'b'", "'c' on board 'spring' was never"),
+        ("UPDATE records SET score = 2 WHERE submission = 1", "record of submission 1 is not as"),
+        ("UPDATE records SET previous = 0.1", "the record of submission 2 is not as it was earned"),
+        ("UPDATE records SET created = created + 1", "the record of submission 1 is not as"),
+        ("UPDATE records SET submission = 3 WHERE submission = 1", "submission 3 was never"),
+        ("DELETE FROM records WHERE submission = 1", "the record of submission 1 is missing"),
+        (
+            "INSERT INTO records (id,board,submission,score,created) VALUES (9,'spring',1,1,1)",
+            "submission 1 is not as it was",
+        ),
     ],
 )
 def test_what_was_changed_is_found(filled, change, found):

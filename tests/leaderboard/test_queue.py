@@ -44,6 +44,21 @@ def test_a_lease_runs_out_unless_it_is_prolonged(house, claim):
     assert not house.store.queue.heartbeat(job)
 
 
+def test_what_a_dead_worker_had_waits_again_and_the_attempt_counts(house, claim):
+    for agent in "abc":
+        house.hand_in(agent)
+    dead, other = claim("dead"), claim("other")
+    house.store.queue.finish(other, scored(other.manifest, 0.5))
+    house.store.queue.expire("dead")
+    house.store.queue.expire("other")
+    assert (house.store.queue.waiting(), house.store.queue.running()) == (2, 0)
+    house.clock.now += 1
+    assert claim().manifest.agent == "c", "it came first"
+    again = claim()
+    assert (again.submission, again.lease) == (dead.submission, 2)
+    assert house.store.submissions.get(dead.submission).attempts == 2
+
+
 def test_a_stale_worker_ends_nothing(house, claim):
     house.hand_in()
     stale = claim("one")

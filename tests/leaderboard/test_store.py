@@ -483,6 +483,14 @@ class TestStandings:
         assert suite == {"a": 1, "b": 1}
         assert house.store.verify() == []
 
+    def test_a_new_card_of_another_board_renews_the_suites_too(self, house, monkeypatch):
+        house.verify(0.9, "a")
+        house.clock.now += 1
+        monkeypatch.setattr(TaskCard, "hash", property(lambda card: "f" * 16))
+        house.store.boards.open("summer", "Summer course", tasks="Orientation*")
+        assert house.store.standings.suite("spring") == []
+        assert house.store.verify() == []
+
     def test_records_are_new_bests(self, house):
         for agent, level in (("a", 0.5), ("b", 0.4), ("c", 0.7), ("c", 0.8)):
             house.verify(level, agent)

@@ -225,3 +225,17 @@ def test_processes_are_replaced_when_they_die_and_end_together(real, capfd):
     assert {"began submission 1, lease 1", "began submission 2, lease 1"} <= {
         line["message"] for line in lines
     }
+
+
+def test_a_worker_whose_keeper_was_killed_ends(real):
+    url = real.store.database.url.render_as_string()
+    keeper = subprocess.Popen([sys.executable, "-m", "leaderboard", "work", "--db", url])  # noqa: S603
+    try:
+        made = real.hand_in(content=b"no graph", seeds=1)
+        wait(lambda: real.store.submissions.get(made.id).state == "failed")
+    finally:
+        keeper.kill()
+        keeper.wait()
+    (begin,) = [e for e in real.store.events.read("submission 1") if e.action == "begin"]
+    place = Path("/proc", begin.actor.rpartition("-")[2], "stat")
+    wait(lambda: not place.exists() or place.read_text().rpartition(")")[2].split()[0] == "Z")
