@@ -104,7 +104,7 @@ def _select(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", default="*", metavar="GLOB", help="tasks, such as 'Continual*,CartPole-v0'"
     )
-    parser.add_argument("--agent", default="*", metavar="GLOB", help="agents, such as 'mlp'")
+    parser.add_argument("--agent", default="*", metavar="GLOB", help="agents, such as 'mlp,si'")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -12,12 +12,11 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from baselines.costs import REFERENCE
 from baselines.engines import Local
-from baselines.plan import Run
+from baselines.plan import Run, matches
 from baselines.runner import run_all
 from baselines.store import stored
 from neurotasks import find, load
@@ -51,7 +50,7 @@ def check(
     Args:
         folder: The reference results.
         task: Glob of task labels, or several with commas.
-        agent: Glob of agent names.
+        agent: Globs of agent names.
         fast: Only results that took at most `FAST_SECONDS` on embedded or generated data.
         jobs: Processes side by side.
         say: Told how each comparison ended.
@@ -64,7 +63,7 @@ def check(
         result
         for result in read_results(folder)
         if _label(result) in labels
-        and fnmatchcase(result.agent, agent)
+        and matches(result.agent, agent)
         and not (fast and not _is_fast(result))
     ]
     if not chosen:
@@ -102,7 +101,7 @@ def keep(folder: Path, reference: Path, task: str = "*", agent: str = "*") -> It
     labels = {card.label for card in find(task)}
     for result in read_results(folder):
         label = _label(result)
-        if not (label in labels and fnmatchcase(result.agent, agent)):
+        if not (label in labels and matches(result.agent, agent)):
             continue
         if result.card != load(label).card.hash:
             raise ValueError(f"{result.agent} on {label} is of an earlier card; run it again")

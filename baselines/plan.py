@@ -11,7 +11,7 @@ from baselines.recipe import Recipe
 from baselines.recipes import RECIPES, recipe_of
 from neurotasks import find, load
 
-__all__ = ["Run", "plan"]
+__all__ = ["Run", "matches", "plan"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,13 @@ class Run:
         return replace(self, seeds=tuple(seeds))
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Say whether a name matches a glob or one of several, such as "mlp,si*"."""
+    return any(fnmatchcase(name, part.strip()) for part in pattern.split(","))
+
+
 def plan(*, task: str, agent: str, seeds: int, budget: str, device: str, out: Path) -> list[Run]:
-    """Return the runs of all recipes and tasks that match two globs, tasks in the order of cards.
+    """Return the runs of all recipes and tasks that match the globs, tasks in the order of cards.
 
     Raises:
         ValueError: No recipe runs on such a task.
@@ -78,7 +83,7 @@ def plan(*, task: str, agent: str, seeds: int, budget: str, device: str, out: Pa
         Run(card.label, name, numbers, budget, device, out)
         for card in find(task)
         for name in names
-        if fnmatchcase(name, agent) and any(r.name == name and r.fits(card) for r in RECIPES)
+        if matches(name, agent) and any(r.name == name and r.fits(card) for r in RECIPES)
     ]
     if not runs:
         known = ", ".join(names)

@@ -135,6 +135,8 @@ def test_plans_follow_the_globs(tmp_path):
     plans = plan(task="Orient*-v0", agent="m*", seeds=3, budget="smoke", device="cpu", out=tmp_path)
     assert {(p.task, p.agent) for p in plans} >= {(LABEL, "mlp")}
     assert all(p.agent == "mlp" and p.seeds == (0, 1, 2) for p in plans)
+    more = plan(task=LABEL, agent="m*, ridge", seeds=1, budget="smoke", device="cpu", out=tmp_path)
+    assert {p.agent for p in more} == {"mlp", "ridge"}
 
 
 def reference(tmp_path, shift=0.0):
