@@ -31,7 +31,7 @@ _UNITS = {
     "weight of an earlier reward": "log odds",
 }
 _TOP, _HEIGHT, _FOOT = 32, 200, 232  # pixels
-_LONGEST = 50  # characters of the unit
+_ROWS = 3  # of names of conditions below each other; levels stand in one
 Fitted = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -86,9 +86,10 @@ def behaviour(
     if kind != "psychometric" and "probability" not in name:  # whose intervals end there
         low = min([low, *(value.low for _, means in rows for value in means)])
         high = max([high, *(value.high for _, means in rows for value in means)])
-    axes = _Axes(float(x.min()), float(x.max()), low, high)
+    room = 0.3 if levels is None else 0.0  # for agents side by side
+    axes = _Axes(float(x.min()) - room, float(x.max()) + room, low, high)
     label = _STRENGTH if kind in _PARAMETERS else ""
-    drawn = [axes.grid(parts, x, label, _UNITS.get(kind, name)[:_LONGEST])]
+    drawn = [axes.grid(parts, x, label, _UNITS.get(kind, ""))]
     legend, fits = [], []
     for number, (agent, means) in enumerate(rows):
         style = number % _STYLES
@@ -174,14 +175,19 @@ class _Axes:
             for y in ticks_of(self.low, self.high)
             if self.low <= y <= self.high
         ]
-        named: list[tuple[float, float]] = []
+        rows: list[list[tuple[float, float]]] = [
+            [] for _ in range(_ROWS if _levels(parts) is None else 1)
+        ]
         places = zip(parts, x.tolist(), strict=True)
         for part, place in sorted(places, key=lambda pair: (pair[1] != 0, -abs(pair[1]))):
-            at, half = 8.0 + 0.9 * self._x(place), _CHARACTER * len(part) / 2
-            if all(at + half < left or right < at - half for left, right in named):
-                words = part.replace("-", "\u2212")
-                lines.append(line_of_text("tick", f"{at:.2f}%", _FOOT + 16, words, "middle"))
-                named.append((at - half, at + half))
+            half = _CHARACTER * len(part) / 2
+            at = min(max(8.0 + 0.9 * self._x(place), half), 100.0 - half)
+            for number, row in enumerate(rows):
+                if all(at + half < left or right < at - half for left, right in row):
+                    words, y = part.replace("-", "\u2212"), _FOOT + 16 + 14 * number
+                    lines.append(line_of_text("tick", f"{at:.2f}%", y, words, "middle"))
+                    row.append((at - half, at + half))
+                    break
         return "".join(lines) + line_of_text("axis", "53%", _FOOT + 38, label, "middle")
 
     def line(self, x: NDArray[np.float64], y: NDArray[np.float64], style: int, title: str) -> str:

@@ -36,7 +36,7 @@ DRAWN = 25
 
 _LARGEST = (1 << 31) - 1  # number of a submission that a database can hold
 _KEPT = 1000  # orders and first rows of tables: some 100 KB at most
-_LARGE = 200  # plots, and tables of a topic: likewise, and anybody may ask for more of them
+_LARGE = 400  # plots, and parts of pages: likewise, and anybody may ask for more of them
 _EACH = 5  # agents of a task on the first page
 _OTHERS = 30  # agents that an agent's page offers to compare with
 

@@ -58,9 +58,7 @@ def renderer(site: str) -> Callable[..., bytes]:
     def agent_link(context: jinja2.runtime.Context, agent: str) -> Any:
         return cells["agent_at"](context["links"].agent(agent), agent)
 
-    environment.globals.update(
-        cells, agent_link=agent_link, kept=lambda _, caller: caller()
-    )
+    environment.globals.update(cells, agent_link=agent_link, kept=lambda _, caller: caller())
 
     def render(template: str, links: Links, **context: Any) -> bytes:
         return environment.get_template(template).render(links=links, **context).encode()

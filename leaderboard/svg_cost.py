@@ -18,6 +18,7 @@ _LEFT, _WIDTH, _TOP, _HEIGHT = 9.0, 86.0, 14, 220  # per cent along x, pixels al
 _LABELS, _LONGEST = 7, 22  # names at most, and characters of one
 _BESIDE, _CHARACTER = 10, 6.8  # pixels from a dot to its name, and of a character
 _NARROW = 340  # pixels of a plot on a phone
+_WORD = 14.0  # per cent that the name of chance or ceiling takes
 _APART = 15.0  # per cent between two costs below the axis
 _TIMES = (60, 180, 600, 1800, 3600, 10_800, 36_000, 108_000, 360_000, 1_080_000, 3_600_000)
 
@@ -79,7 +80,9 @@ def cost_plot(
         f"<title>{escape(dot.name)}: {dot.score:.3g}, {escape(written(dot.cost))}</title></circle>"
         for dot in sorted(dots, key=lambda dot: dot.front)
     ]
-    body = "".join([*_horizontal(level, dots), *grid, *drawn, *_labels(dots, place, level, front)])
+    body = "".join(
+        [*_horizontal(place, level, dots), *grid, *drawn, *_labels(dots, place, level, front)]
+    )
     return frame(key, title, description, body, _TOP + _HEIGHT + 26)
 
 
@@ -152,7 +155,10 @@ def _levels(scores: Sequence[float]) -> Callable[[float], float]:
     return level
 
 
-def _horizontal(level: Callable[[float], float], dots: Sequence[Dot]) -> list[str]:
+def _horizontal(
+    place: Callable[[float], float], level: Callable[[float], float], dots: Sequence[Dot]
+) -> list[str]:
+    """Draw the scores that are named; chance and ceiling where fewer dots are in the way."""
     low = max(min(dot.score for dot in dots), LOWEST)
     high = min(max(dot.score for dot in dots), HIGHEST)
     ends = min(0.0, low) - 0.02, max(1.0, high) + 0.02
@@ -164,8 +170,10 @@ def _horizontal(level: Callable[[float], float], dots: Sequence[Dot]) -> list[st
         for y in ticks
     ]
     lines += [
-        line_of_text(name, f"{_LEFT + _WIDTH}%", level(y) - 5, name, "end")
-        for y, name in _NAMES.items()
+        line_of_text(name, f"{_LEFT}%", level(y) - 5, name, "start", 4)
+        if word.left == _LEFT
+        else line_of_text(name, f"{_LEFT + _WIDTH}%", level(y) - 5, name, "end")
+        for (y, name), word in zip(_NAMES.items(), _words(place, level, dots), strict=True)
     ]
     return lines
 
@@ -192,10 +200,7 @@ def _labels(
     front: Sequence[_Box],
 ) -> list[str]:
     """Name the best of those that nobody beats, where a name touches nothing else."""
-    end = _LEFT + _WIDTH
-    words = [_Box(end - 14, end, level(y) - 17, level(y) - 4) for y in _NAMES]
-    points = [(place(dot.cost), level(dot.score)) for dot in dots]
-    taken = [*words, *front] + [_Box(x - 1.5, x + 1.5, y - 5, y + 5) for x, y in points]
+    taken = [*_words(place, level, dots), *front, *_symbols(place, level, dots)]
     drawn: list[str] = []
     for dot in sorted((dot for dot in dots if dot.front), key=lambda dot: -dot.score):
         x, y = place(dot.cost), level(dot.score)
@@ -211,6 +216,28 @@ def _labels(
     return drawn
 
 
+def _words(
+    place: Callable[[float], float], level: Callable[[float], float], dots: Sequence[Dot]
+) -> list[_Box]:
+    """Return the room of the names of chance and ceiling: at the right, or else at the left."""
+    symbols, end = _symbols(place, level, dots), _LEFT + _WIDTH
+    words = []
+    for y in _NAMES:
+        left, right = (
+            _Box(start, start + _WORD, level(y) - 17, level(y) - 4)
+            for start in (_LEFT, end - _WORD)
+        )
+        words.append(left if left.hit(symbols) < right.hit(symbols) else right)
+    return words
+
+
+def _symbols(
+    place: Callable[[float], float], level: Callable[[float], float], dots: Sequence[Dot]
+) -> list[_Box]:
+    points = [(place(dot.cost), level(dot.score)) for dot in dots]
+    return [_Box(x - 1.5, x + 1.5, y - 5, y + 5) for x, y in points]
+
+
 @dataclass(frozen=True)
 class _Box:
     """The room of a symbol or a name: per cent along x, pixels along y."""
@@ -222,9 +249,13 @@ class _Box:
 
     def free(self, others: Sequence[_Box]) -> bool:
         """Return whether it touches none of the others."""
-        return all(
-            self.right <= other.left or other.right <= self.left
-            or self.bottom <= other.top or other.bottom <= self.top
+        return self.hit(others) == 0
+
+    def hit(self, others: Sequence[_Box]) -> int:
+        """Return how many of the others it touches."""
+        return sum(
+            self.left < other.right and other.left < self.right
+            and self.top < other.bottom and other.top < self.bottom
             for other in others
         )  # fmt: skip
 

@@ -39,7 +39,9 @@ _STATUS: tuple[tuple[type[NeurotasksError], HTTPStatus], ...] = (
     (InvalidEntry, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CorruptSubmission, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
-_CURES = {UnknownBoard: "choose one from the list of boards"}  # a reader can open none
+_CURES: dict[type[NeurotasksError], str] = {
+    UnknownBoard: "choose one from the list of boards",  # a reader can open none
+}
 _LONGEST = 80  # characters of a value that is told back
 
 

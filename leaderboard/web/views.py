@@ -77,14 +77,10 @@ class Views:
             lambda: figures.overview(leading),
         )  # fmt: skip
         tables, profiles, tasks = leading, None, 0
-        names = tuple(line.agent for line in lines)
         if topic in topics:
             tables = self.model.topic(board, wanted, lines, stamps)
-        drawn = shown((row for table in tables for row in table.rows), 1)  # the first is bold
-
-        def kept(part: str, caller: Callable[[], T]) -> T:
-            return self.model.large.get((part, name, topic, names), drawn, caller)
-
+        drawn = (tuple(lines), shown((row for table in tables for row in table.rows), 1))
+        kept = self._keeper(("index", name, tuple(sorted(asked.items()))), drawn)
         if topic in topics:
             profiles, tasks = kept("profiles", lambda: profile_of(tables, tuple(lines)))
         path = LiveLinks(name).home()
@@ -120,14 +116,20 @@ class Views:
         rows = sorted_rows(table.rows, sort)
         unranked, reported = (sorted_rows(r, sort) for r in (table.unranked, table.reported))
         table = Table(card, rows, unranked, reported)
+        drawn = (table.stages, [(row.submission, row.rank, row.places, row.group) for row in rows])
+        kept = self._keeper(("task", name, label, tuple(sorted(asked.items()))), drawn)
         return self.show(
             "task.html.j2", board, table=table, stages=_rank_first(table.stages, rows),
             authors=True, sorted=sort or "rank", sort_links=sort_links(path, asked),
             version="" if version in ("", self.model.hash_of(load(card.id).card)) else version,
             versions=self.model.versions(card), filters=filters,
             rank_stage=rows[0].stage if rows else "test", minimum_seeds=board.minimum_seeds,
-            pages=cursor_pager(path, asked, following, total), **facts, **plots,
+            pages=cursor_pager(path, asked, following, total), kept=kept, **facts, **plots,
         )  # fmt: skip
+
+    def _keeper(self, page: tuple[Any, ...], drawn: Any) -> Callable[[str, Callable[[], T]], T]:
+        """Return what keeps the parts of a page until what is drawn of its rows changes."""
+        return lambda part, caller: self.model.large.get((*page, part), drawn, caller)
 
     def task_data(self, name: str, label: str, kind: str, asked: Asked) -> bytes:
         """Return a page of a task's lists as CSV or JSON."""

@@ -92,6 +92,9 @@ def fill_store(store: Store, board: str, cards: list[TaskCard], agents: int) -> 
                  "created": now} for n in range(min(50, number - begin))]  # fmt: skip
         _insert(connection, {records: best})
         append(connection, now, "operator", "fill", f"board {board}", count=number - begin)
+        if not store.database.is_sqlite:  # which counts by itself
+            for table in (accounts, submissions):
+                _count_on(connection, table)
     with store.database.write() as connection:
         connection.execute(sa.text("ANALYZE"))
     return number - begin
@@ -99,6 +102,13 @@ def fill_store(store: Store, board: str, cards: list[TaskCard], agents: int) -> 
 
 def _name(agent: int) -> str:
     return f"agent-{agent:05d}"
+
+
+def _count_on(connection: sa.Connection, table: sa.Table) -> None:
+    """Let PostgreSQL number new rows after those that brought their numbers."""
+    sequence = sa.func.pg_get_serial_sequence(table.name, "id")
+    last = sa.select(sa.func.max(table.c.id)).scalar_subquery()
+    connection.execute(sa.select(sa.func.setval(sequence, last)))
 
 
 def _insert_accounts(connection: sa.Connection, board: str, count: int, now: float) -> int:

@@ -72,3 +72,12 @@ def test_levels_stand_in_the_order_of_numbers_and_names_as_they_came():
 def test_who_always_answers_the_same_gets_no_fit():
     drawn = behaviour("b", "psychometric", LEVELS, [row("trivial", np.ones(7))])
     assert drawn.fits == ()
+
+
+def test_every_condition_is_named_inside_the_plot():
+    parts = ("common, rewarded", "common, unrewarded", "rare, rewarded", "rare, unrewarded")
+    drawn = behaviour("b", "stay probability", parts, [row("a", (0.9, 0.8, 0.7, 0.6))])
+    root = ET.fromstring(drawn.plot)  # noqa: S314 - our own
+    texts = [e for e in root.iter("{http://www.w3.org/2000/svg}text") if e.text in parts]
+    assert {e.text for e in texts} == set(parts)
+    assert all(10.0 < float(e.get("x").rstrip("%")) < 90.0 for e in texts)

@@ -49,10 +49,10 @@ def test_what_a_dead_worker_had_waits_again_and_the_attempt_counts(house, claim)
         house.hand_in(agent)
     dead, other = claim("dead"), claim("other")
     house.store.queue.finish(other, scored(other.manifest, 0.5))
+    house.clock.now += 1
     house.store.queue.expire("dead")
     house.store.queue.expire("other")
     assert (house.store.queue.waiting(), house.store.queue.running()) == (2, 0)
-    house.clock.now += 1
     assert claim().manifest.agent == "c", "it came first"
     again = claim()
     assert (again.submission, again.lease) == (dead.submission, 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard import sandbox
+from leaderboard import jail, sandbox
 from leaderboard.sandbox import Limits, run
 
 ROOT = Path(sandbox.__file__).parents[1]
@@ -176,6 +176,7 @@ def test_a_child_dies_with_its_parent():
     pytest.fail("it lives on")
 
 
+@pytest.mark.skipif(os.uname().machine not in jail._CALLS, reason="the calls have other numbers")
 @pytest.mark.parametrize("kind", ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"])
 def test_no_socket_can_be_opened(child, kind):
     reason = child(f"import socket; socket.socket(socket.{kind}, socket.SOCK_DGRAM)").reason

@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from leaderboard.numbers import count, duration
 from leaderboard.svg import MARGIN, Lane, Mark, position, score_plot, span
 from leaderboard.svg_cost import Dot, Profile, cost_plot, profile_plot
 from leaderboard.svg_learning import Line, curve_plot
@@ -168,3 +169,33 @@ def test_a_profile_falls_from_left_to_right():
     root = drawn(profile_plot("p", "t", "d", [Profile("a", points, "style0")]))
     (line,) = root.iter(SVG + "polyline")
     assert line.get("points") == "0,0.00 50,50.00 100,100.00"
+
+
+def test_stages_differ_in_shape_and_colour():
+    stages = ("test", "shift", "private")
+    plots = [drawn(score_plot("k", "t", "d", [lane("a", 0.5, stage=stage)])) for stage in stages]
+    marks = [next(e for e in plot.iter(SVG + "svg") if "mean" in e.get("class")) for plot in plots]
+    assert [mark.get("class") for mark in marks] == ["mean test", "mean shift", "mean private"]
+    assert len({ET.tostring(mark[1]) for mark in marks}) == len(stages)
+
+
+@pytest.mark.parametrize(
+    ("written", "costs", "named"),
+    [
+        (duration, (2.0, 4000.0), ["1 s", "10 s", "1 min", "10 min", "1 h"]),
+        (count, (20.0, 4000.0), ["10", "100", "1 k", "10 k"]),
+    ],
+)
+def test_costs_are_named_by_round_numbers(written, costs, named):
+    dots = [Dot(f"agent {n}", cost, 0.5, front=False) for n, cost in enumerate(costs)]
+    root = drawn(cost_plot("k", "t", "d", dots, written))
+    ticks = [e.text for e in root.iter(SVG + "text") if e.get("class") == "tick"]
+    assert [text for text in ticks if text in named] == named
+
+
+def test_chance_is_named_where_no_dot_is_in_the_way():
+    dear = [Dot(f"agent {n}", 8800.0 + n, 0.03, front=False) for n in range(3)]
+    for dots, anchor in ((dear, "start"), ([Dot("a", 11.0, 0.03, front=False)], "end")):
+        root = drawn(cost_plot("k", "t", "d", [*dots, Dot("b", 10.5, 0.6, front=True)], count))
+        (word,) = [e for e in root.iter(SVG + "text") if e.text == "chance"]
+        assert word.get("text-anchor") == anchor

@@ -275,6 +275,35 @@ def test_what_is_kept_of_a_table_holds_until_somebody_enters_it(full, client):
     assert after[GENERATED, card, "ranked"] == 6
 
 
+def test_after_each_result_every_page_is_that_of_a_server_that_keeps_nothing(full, client):
+    topic = neurotasks.load(GENERATED).card.topic.replace(" ", "+")
+    task = f"/boards/spring/tasks/{LABEL}"
+    pages = ["/", "/boards/spring", "/boards/spring?page=2", "/boards/spring?agent=f",
+             f"/boards/spring?topic={topic}", task, f"{task}?sort=agent", f"{task}?agent=f",
+             f"{task}.csv", f"{task}.json", "/boards/spring/agent?name=fair", "/submissions/2",
+             "/boards/spring/compare?one=good&two=fair", "/boards/spring/records.atom",
+             "/boards/spring/badge.svg?agent=fair", "/api/boards/spring/suite",
+             f"/api/boards/spring/standings?task={LABEL}", "/api/results?board=spring",
+             "/api/submissions?board=spring", "/api/boards/spring/records",
+             "/api/events"]  # fmt: skip
+    digits = "neurotasks/ImageClassificationDigits-v0"
+    kept = [client.get(page).text for page in pages]
+    for level, agent, changes in (
+        (0.70, "middle", {}),
+        (0.97, "best", {}),
+        (0.10, "last", {}),
+        (0.98, "fair", {}),  # moves up
+        (0.30, "fair", {}),  # is worse, and enters no list
+        (0.60, "hasty", {"seeds": 2}),  # has no rank
+        (0.80, "fair", {"task": digits}),
+        (0.90, "good", {"task": digits}),
+    ):
+        full.verify(level, agent, "Bob" if agent == "fair" else "Ada", **changes)
+        before, kept = kept, [client.get(page).text for page in pages]
+        assert kept == [Client(create_app(full.store)).get(page).text for page in pages]
+        assert kept != before
+
+
 def test_the_feed_tells_new_records(full, client):
     root = ET.fromstring(client.get("/boards/spring/records.atom").content)  # noqa: S314 - our own
     titles = [e.findtext(f"{ATOM}title") for e in root.iter(f"{ATOM}entry")]
