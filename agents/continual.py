@@ -13,7 +13,7 @@ import torch
 from agents.avalanche import quiet
 from agents.avalanche_loader import fast
 from agents.devices import choose_device, one_thread
-from agents.heads import Headed, split_task
+from agents.heads import Headed
 from agents.isolation import isolated
 from agents.networks import NETWORKS, Network, readout
 from agents.strategies import STRATEGIES, Strategy
@@ -131,12 +131,8 @@ class AvalancheLearner(Settings):
         stream, known = task.task, STRATEGIES[self.strategy]
         outputs = readout(task.card, task.action_space).size
         network = self._network(task, outputs)
-        shown = torch.tensor(np.asarray(task.dataset("train", seed).x))
-        if isinstance(network, Headed):
-            images, _ = split_task(shown, stream.told)
-            network.inner.encoder.fit(images, images=self.standardise)
-        else:
-            network.encoder.fit(shown, images=self.standardise)
+        if network.encoder.floats:
+            network.encoder.fit(torch.tensor(np.asarray(task.dataset("train", seed).x)))
         device = choose_device(self.device)
         parts = Parts(
             settings=self,

@@ -78,7 +78,7 @@ class MLPStack(Stack):
     @staticmethod
     def fits(network: Network) -> bool:
         """Say whether a network is what this stack computes: linear layers, rectified between."""
-        if type(network) is not MLP:
+        if not isinstance(network, MLP) or type(network).body is not MLP.body:
             return False
         kinds = [type(layer) for layer in network.layers]
         inner = kinds[:-1]

@@ -35,7 +35,6 @@ from torch import Tensor, nn
 __all__ = ["Encoder", "Network", "PartsNetwork", "Readout", "readout"]
 
 _SMALL = 1e-6  # below this spread a feature counts as constant
-_IMAGE = 3  # axes: channels, rows, columns
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Encoder(nn.Module):
 
     A class becomes a one-hot vector, an integer is divided by its highest value (255 for a byte of
     an image); floats are standardised with the mean and the spread of the training trials, which
-    `fit` sets, and so are the channels of images where that is asked for.
+    `fit` sets.
 
     Attributes:
         shape: Shape of one encoded observation.
@@ -115,22 +114,13 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.zeros(self.shape))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
 
-    def fit(self, observation: Tensor, *, images: bool = False) -> None:
-        """Take mean and spread from training trials.
-
-        Args:
-            observation: (B, T, *observation); nothing is taken of what is neither floats nor
-                images to be standardised.
-            images: Whether to standardise images (channels, rows, columns) of integers too, each
-                channel as a whole. It is worth most where pixels are seldom dark, as in photos.
-        """
-        channels = images and not self.discrete and not self.floats and len(self.shape) == _IMAGE
-        if not self.floats and not channels:
+    def fit(self, observation: Tensor) -> None:
+        """Take mean and spread from training trials (B, T, *observation), where they are floats."""
+        if not self.floats:
             return
-        over = (0, 1, 3, 4) if channels else (0, 1)
-        spread, mean = torch.std_mean(observation.float(), dim=over, correction=0, keepdim=True)
-        self.mean.copy_(mean[0, 0])
-        self.scale.copy_(torch.where(spread > _SMALL, spread, 1.0)[0, 0])
+        spread, mean = torch.std_mean(observation.float(), dim=(0, 1), correction=0)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(spread > _SMALL, spread, 1.0))
 
     def forward(self, observation: Tensor) -> Tensor:
         """Encode."""

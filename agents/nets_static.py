@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from agents.nets_base import Network
+from agents.nets_base import Encoder, Network
 from neurotasks.errors import MissingExtra
 
 try:
@@ -15,10 +15,11 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "torch") from error
 
-__all__ = ["CNN", "DSCNN", "MLP", "ResNet"]
+__all__ = ["CNN", "DSCNN", "MLP", "ContrastMLP", "ResNet"]
 
 _KERNEL = 3
 _TOGETHER = 8  # channels in one group of a normalisation
+_LEAST = 1 / 255  # spread of an image: an even one stays 0
 _LARGE = 32  # pixels a side, from which on the first convolution takes every second one
 
 
@@ -44,6 +45,37 @@ class MLP(Network):
         return self.layers(encoded.flatten(2))
 
 
+class _Contrast(Encoder):
+    """Brings each image to mean 0 and spread 1 over all its pixels and channels."""
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Encode."""
+        image, over = super().forward(observation), (-3, -2, -1)
+        centred = image - image.mean(over, keepdim=True)
+        spread = centred.square().mean(over, keepdim=True).sqrt()
+        return centred / spread.clamp_min(_LEAST)
+
+
+class ContrastMLP(MLP):
+    """A perceptron of images after global contrast normalisation (Goodfellow et al., 2016, 12.2.1).
+
+    What brightness and contrast a film was taken with no longer matters, and the mean of the
+    inputs, which slows learning down, is 0 in each image.
+    """
+
+    def __init__(self, space: gym.Space[Any], outputs: int, width: int) -> None:
+        super().__init__(space, outputs, width)
+        _check_images(self, space)
+        self.encoder = _Contrast(space)
+
+
+def _check_images(network: Network, space: gym.Space[Any]) -> None:
+    if len(network.encoder.shape) != 3:  # noqa: PLR2004 - channels, rows, columns
+        raise TypeError(
+            f"a {type(network).__name__} sees images (channels, rows, columns), not {space}"
+        )
+
+
 class _ImageNetwork(Network):
     """What sees images.
 
@@ -55,10 +87,7 @@ class _ImageNetwork(Network):
 
     def __init__(self, space: gym.Space[Any]) -> None:
         super().__init__(space)
-        if len(self.encoder.shape) != 3:  # noqa: PLR2004 - channels, rows, columns
-            raise TypeError(
-                f"a {type(self).__name__} sees images (channels, rows, columns), not {space}"
-            )
+        _check_images(self, space)
 
     def body(self, encoded: Tensor) -> Tensor:
         """Answer each step from its image."""

@@ -12,7 +12,7 @@ from agents.nets_attention import BiTransformer, Transformer
 from agents.nets_base import Encoder, Network, Readout, readout
 from agents.nets_leaky import CTRNN
 from agents.nets_recurrent import GRU, LSTM, BiGRU, BiLSTM
-from agents.nets_static import CNN, DSCNN, MLP, ResNet
+from agents.nets_static import CNN, DSCNN, MLP, ContrastMLP, ResNet
 
 __all__ = [
     "CNN",
@@ -25,6 +25,7 @@ __all__ = [
     "BiGRU",
     "BiLSTM",
     "BiTransformer",
+    "ContrastMLP",
     "Encoder",
     "Network",
     "Readout",
@@ -36,6 +37,7 @@ __all__ = [
 NETWORKS: Mapping[str, Callable[..., Network]] = MappingProxyType(
     {
         "mlp": MLP,
+        "contrast-mlp": ContrastMLP,
         "cnn": CNN,
         "resnet": ResNet,
         "dscnn": DSCNN,

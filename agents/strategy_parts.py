@@ -29,8 +29,6 @@ class Settings:
         learning_rate: Of stochastic gradient descent.
         momentum: Of the same.
         batch: Trials in one step; of strategies with a memory as many again come from there.
-        standardise: Whether images get mean 0 and spread 1, each channel by the trials of the first
-            experience; else bytes are divided by 255.
         memory: How many trials a strategy with a memory keeps in all.
         strength: Weight of what the strategy adds to the loss; None takes what suits it.
         temperature: Of the distillation of "lwf".
@@ -43,7 +41,6 @@ class Settings:
     learning_rate: float = 0.03
     momentum: float = 0.9
     batch: int = 32
-    standardise: bool = False
     memory: int = 200
     strength: float | None = None
     temperature: float = 2.0

@@ -57,8 +57,6 @@ class StackedLearner(ABC):
         learning_rate: Of stochastic gradient descent.
         momentum: Of the same.
         batch: New trials of each seed in one step.
-        standardise: Whether images get mean 0 and spread 1, each channel by the trials of the first
-            experience; else bytes are divided by 255.
         clip: Largest norm of the gradient of one seed; infinite to leave it as it is.
         device: "auto", "cpu" or "cuda".
         stacked: Whether all seeds compute side by side; None to follow what was measured.
@@ -69,7 +67,6 @@ class StackedLearner(ABC):
     learning_rate: float = 0.03
     momentum: float = 0.9
     batch: int = 32
-    standardise: bool = False
     clip: float = math.inf
     device: str = "auto"
     stacked: bool | None = None
@@ -173,7 +170,7 @@ class StackedLearner(ABC):
         every = replace(answer, size=answer.size * self._heads(told))
         networks = [self._untrained(task, every.size, seed).to(device) for seed in seeds]
         for network, batch in zip(networks, trials, strict=True):
-            network.encoder.fit(batch.x, images=self.standardise)
+            network.encoder.fit(batch.x)
         stack: Stack = choose(networks, every, trials[0].x[: self.batch], stacked=self.stacked)
         if self._heads(told) > 1:
             stack.slope = partial(slope_in_heads, tasks=told)

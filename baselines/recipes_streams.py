@@ -55,11 +55,12 @@ _SAMPLES = {
 }
 """Trials shown in the whole stream, those from a memory included."""
 
+_FILM: dict[str, Any] = {"network": "contrast-mlp", "width": 256, "learning_rate": 0.01}
 _FITTING: dict[tuple[str, ...], dict[str, Any]] = {
-    _OBJECTS: {"width": 256, "learning_rate": 0.01, "standardise": True},
-    _MORE_OBJECTS: {"width": 256, "learning_rate": 0.01, "standardise": True},
-    _LONG_OBJECTS: {"width": 32, "learning_rate": 0.01, "standardise": True},
-    _CORE50: {"width": 256, "learning_rate": 0.01, "standardise": True},
+    _OBJECTS: _FILM,
+    _MORE_OBJECTS: _FILM,
+    _LONG_OBJECTS: _FILM,
+    _CORE50: _FILM,
     _RULES: {"network": "gru", "width": 64, "clip": 1.0},
 }
 """What all strategies are told on some streams."""

@@ -23,7 +23,7 @@ from neurotasks.submission.pack import Words
 pytest.importorskip("safetensors")
 
 IMAGES, TRIALS = "neurotasks/ImageClassificationDigits-v0", "neurotasks/GoNogo-v0"
-ON_IMAGES = {"cnn", "resnet", "dscnn"}
+ON_IMAGES = {"contrast-mlp", "cnn", "resnet", "dscnn"}
 WORDS = Words(agent="tested")
 
 

@@ -130,16 +130,6 @@ def test_images_can_go_through_a_cnn(task):
     assert action.shape == (450, 1)
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["untold", "told"])
-def test_the_first_experience_standardises_images_of_all(told):
-    task = load("SplitDigitsTask-v0" if told else "ContinualDigits-v0")
-    (agent,) = walk(AvalancheLearner("naive", device="cpu", standardise=True), task, [0])
-    images = task.experience(0, 0).x[:, :, :1] / 1.0
-    encoder = (agent.network.inner if told else agent.network).encoder
-    assert encoder.mean.flatten()[0].item() == pytest.approx(images.mean(), rel=1e-5)
-    assert encoder.scale.flatten()[0].item() == pytest.approx(images.std(), rel=1e-5)
-
-
 def test_weights_that_are_no_numbers_are_found_out(task):
     learner = AvalancheLearner("naive", learning_rate=1e20, device="cpu")
     with pytest.raises(TrainingDiverged, match=r"'naive' with seed 2 .* lower the learning rate"):

@@ -67,7 +67,7 @@ def flawed(echo):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_stacked_and_sequential_training_are_equal(network, echo):
-    images = network in ("cnn", "resnet", "dscnn")
+    images = network in ("contrast-mlp", "cnn", "resnet", "dscnn")
     task = neurotasks.load(DIGITS) if images else echo
     stacked, sequential, alone = (
         learn(task, TorchLearner(network, width=16, batch=32, stacked=choice), seeds=seeds)
@@ -257,7 +257,7 @@ def test_compiled_training_is_the_same(echo):
 @pytest.mark.gpu
 @pytest.mark.parametrize("network", NETWORKS)
 def test_stacked_and_sequential_training_are_equal_on_a_gpu(network, echo):
-    images = network in ("cnn", "resnet", "dscnn")
+    images = network in ("contrast-mlp", "cnn", "resnet", "dscnn")
     task = neurotasks.load(DIGITS) if images else echo
     stacked, sequential = (
         learn(task, TorchLearner(network, width=16, batch=32, stacked=choice, device="cuda"))

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VECTOR = spaces.Box(-np.inf, np.inf, (6,), np.float32)
 IMAGE = spaces.Box(0, 255, (1, 8, 8), np.uint8)
 SYMBOL = spaces.Discrete(5, start=2)
-IMAGES = ("cnn", "resnet", "dscnn")
+IMAGES = ("contrast-mlp", "cnn", "resnet", "dscnn")
 MEMORY = ("gru", "lstm", "ctrnn", "transformer")
 PARTS = ("bigru", "bilstm", "bitransformer")
 CASES = [
@@ -225,21 +225,18 @@ def test_floats_are_standardised_and_a_constant_one_stays_finite():
     assert encoded[..., 0].abs().max() == 0.0
 
 
-def test_images_are_standardised_channel_by_channel_where_that_is_asked_for():
+def test_brightness_and_contrast_of_an_image_do_not_matter_after_normalisation():
     space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
-    x = torch.randint(0, 100, (200, 1, 2, 8, 8), dtype=torch.uint8)
-    x[:, :, 1] += 50
-    plain, encoder = Encoder(space), Encoder(space)
-    plain.fit(x)
-    torch.testing.assert_close(plain(x), x / 255.0)
-    encoder.fit(x, images=True)
-    encoded = encoder(x)
-    torch.testing.assert_close(encoded.mean(dim=(0, 1, 3, 4)), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(encoded.std(dim=(0, 1, 3, 4)), torch.ones(2), atol=1e-3, rtol=0)
-    assert encoder.scale[0].unique().numel() == 1
-    vector = Encoder(spaces.Box(0, 255, (6,), np.uint8))
-    vector.fit(torch.full((5, 1, 6), 255, dtype=torch.uint8), images=True)
-    assert vector.scale.unique().tolist() == [255.0]
+    network = build("contrast-mlp", space).eval()
+    dark = torch.randint(0, 50, (20, 3, 2, 8, 8), dtype=torch.uint8)
+    encoded = network.encoder(dark)
+    torch.testing.assert_close(encoded.mean((2, 3, 4)), torch.zeros(20, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(encoded.square().mean((2, 3, 4)), torch.ones(20, 3))
+    torch.testing.assert_close(network(4 * dark + 20)[0], network(dark)[0])
+    even = torch.full((1, 1, 2, 8, 8), 77, dtype=torch.uint8)
+    assert network.encoder(even).abs().max() < 1e-4
+    with pytest.raises(TypeError, match="a ContrastMLP sees images"):
+        build("contrast-mlp", VECTOR)
 
 
 def test_a_class_is_one_hot_from_the_first_class_on():

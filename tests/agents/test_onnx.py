@@ -36,6 +36,7 @@ def folder(tmp_path_factory) -> Path:
     [
         ("OrientationDecoding-v0", "mlp"),
         ("ImageClassificationDigits-v0", "mlp"),
+        ("ImageClassificationDigits-v0", "contrast-mlp"),
         ("ImageClassificationDigits-v0", "cnn"),
         ("ImageClassificationDigits-v0", "resnet"),
         ("echo", "gru"),

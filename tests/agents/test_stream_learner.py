@@ -347,16 +347,6 @@ def raw(strategy, stream, seeds=range(3), **settings):
     return results["test"]
 
 
-def test_the_first_experience_standardises_images_of_all():
-    task = load("SplitDigitsTask-v0")
-    agents = walk(learner("naive", standardise=True), task, [0, 1])
-    for seed, agent in enumerate(agents):
-        images = task.experience(0, seed).x[:, :, :1] / 1.0
-        encoder = agent.network.inner.encoder
-        assert encoder.mean.flatten()[0].item() == pytest.approx(images.mean(), rel=1e-5)
-        assert encoder.scale.flatten()[0].item() == pytest.approx(images.std(), rel=1e-5)
-
-
 def test_without_the_task_only_rehearsal_remembers():
     found = {name: np.mean(raw(name, "ContinualDigits-v0").raw) for name in STRATEGIES}
     assert found["naive"] < 0.22
