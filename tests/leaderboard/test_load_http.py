@@ -184,7 +184,8 @@ def run(place: Place, folder: Path, monkeypatch, *, clients, count, workers, kil
         ends = Counter(event.subject for event in told if event.action == "verify")
         assert ends == {f"submission {one.id}": 1 for one in made}
         assert not [event for event in told if event.action == "fail"]
-        assert sum(one.attempts for one in made) == len(made) + kills
+        again = sum(one.attempts for one in made) - len(made)
+        assert kills / 2 < again <= kills, "a worker that was done in time costs no attempt"
         with store.database.read() as connection:
             secret = connection.execute(sa.select(boards.c.secret)).scalar_one()
         monkeypatch.setattr(scoring, "run", in_process)
