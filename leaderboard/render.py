@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -17,6 +18,7 @@ from neurotasks.errors import MissingExtra
 __all__ = ["asset", "policy", "renderer"]
 
 _HERE = Path(__file__).parent
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CELLS = 1 << 14  # of each kind that are kept: what some large pages hold, in a few MB
 
 
@@ -44,6 +46,7 @@ def renderer(site: str) -> Callable[..., bytes]:
         environment.filters[function.__name__] = function
     environment.filters["mean_and_spread"] = numbers.mean_and_spread
     environment.filters["date"] = _date
+    environment.filters["breakable"] = _breakable
     environment.globals.update(
         site=site, style=asset("style.css"), script=asset("script.js"), policy=policy()
     )
@@ -86,6 +89,13 @@ def policy() -> str:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _breakable(label: str) -> Any:
+    """Return a label that may be broken where a word begins, as phones must."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - comes with jinja2
+
+    return Markup("<wbr>").join(escape(word) for word in _WORD.split(label))
 
 
 def _date(time: float) -> str:

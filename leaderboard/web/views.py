@@ -67,6 +67,9 @@ class Views:
         cards = self.model.cards(board)
         topics = sorted({card.topic for card in cards})
         topic = asked.get("topic", "")
+        if topic and topic not in topics:
+            raise InvalidEntry(f"{topic[:40]!r} is no topic of board {name!r}; it has "
+                               f"{', '.join(topics)}")  # fmt: skip
         page = _number(asked.get("page", "1"))
         lines, more = self.model.suite(name, page, asked.get("agent", ""))
         wanted = [card for card in cards if topic in ("", card.topic)]
@@ -77,11 +80,11 @@ class Views:
             lambda: figures.overview(leading),
         )  # fmt: skip
         tables, profiles, tasks = leading, None, 0
-        if topic in topics:
+        if topic:
             tables = self.model.topic(board, wanted, lines, stamps)
         drawn = (tuple(lines), shown((row for table in tables for row in table.rows), 1))
         kept = self._keeper(("index", name, tuple(sorted(asked.items()))), drawn)
-        if topic in topics:
+        if topic:
             profiles, tasks = kept("profiles", lambda: profile_of(tables, tuple(lines)))
         path = LiveLinks(name).home()
         filled = sum(bool(table.rows) for table in leading)
@@ -90,7 +93,7 @@ class Views:
             "index.html.j2", board, heading=board.title, said=said, topics_of=topics, topic=topic,
             agent_filter=asked.get("agent", ""), topics=by_topic(tables), suite=suite,
             overall=tuple(lines), authors=True, overview=overview,
-            profiles=profiles, profile_tasks=tasks, leaders=topic not in topics,
+            profiles=profiles, profile_tasks=tasks, leaders=not topic,
             pages=number_pager(path, asked, page, more), unknown=(), kept=kept,
             topic_links={name: f"{path}?{urlencode({'topic': name})}" for name in topics},
         )  # fmt: skip

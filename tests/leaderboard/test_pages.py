@@ -22,7 +22,7 @@ from leaderboard.pages import build
 from neurotasks.errors import MissingExtra
 from neurotasks.results import Result, StageResult
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
 
 

@@ -30,7 +30,7 @@ from tests.leaderboard.stores import GENERATED, Clock, House, scored
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 HOSTILE = '"><script>alert(1)</script>../../{{ 7*7 }}'
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 LABEL = GENERATED.removeprefix("neurotasks/")
 
 
@@ -435,3 +435,14 @@ def test_the_server_starts_logs_json_and_ends_gracefully(tmp_path):
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"/healthz", "/"} <= {line.get("path") for line in lines}
     assert lines[-1]["message"] == "ended"
+
+
+def test_a_topic_that_a_board_does_not_have_is_told(full, client):
+    answer = client.get("/boards/spring?topic=alchemy")
+    assert answer.status_code == 422
+    assert "is no topic of board" in answer.text
+    assert "orientation decoding" in answer.text
+
+
+def test_labels_may_be_broken_between_words(full, client):
+    assert ">Orientation<wbr>Decoding-v0</a>" in client.get("/boards/spring").text
