@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -55,13 +54,13 @@ class Api:
 
     def boards(self, _: Request) -> Answer:
         """List the boards."""
-        return {"boards": [dataclasses.asdict(board) for board in self._store.boards.all()]}
+        return {"boards": [vars(board) for board in self._store.boards.all()]}
 
     def board(self, request: Request) -> Answer:
         """Tell of a board."""
         board = self._board(request)
         ids = [card.id for card in self._model.cards(board)]
-        return {**dataclasses.asdict(board), "task_ids": ids}
+        return {**vars(board), "task_ids": ids}
 
     def suite(self, request: Request) -> Answer:
         """List the suite table."""
@@ -88,7 +87,7 @@ class Api:
         full = f"{NAMESPACE}/{task.removeprefix(f'{NAMESPACE}/')}" if task else None
         count = _whole(request, "limit", _LIMIT, _LARGEST)
         found = self._store.standings.records(board.name, task=full, limit=count)
-        return {"records": [dataclasses.asdict(record) for record in found]}
+        return {"records": [vars(record) for record in found]}
 
     def tasks(self, _: Request) -> Answer:
         """List the cards of all tasks."""
@@ -122,7 +121,7 @@ class Api:
         )  # fmt: skip
         return {
             "events": [
-                {**dataclasses.asdict(event), "detail": json.loads(event.detail)} for event in found
+                {**vars(event), "detail": json.loads(event.detail)} for event in found
             ]
         }
 
@@ -192,7 +191,7 @@ class Api:
 
 
 def _submission(one: SubmissionRecord) -> dict[str, Any]:
-    summary = {stage: {name: dataclasses.asdict(value) for name, value in both.items()}
+    summary = {stage: {name: vars(value) for name, value in both.items()}
                for stage, both in one.summary.items()}  # fmt: skip
     return {
         "id": one.id, "url": f"/submissions/{one.id}", "board": one.board, "author": one.author,
