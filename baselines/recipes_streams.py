@@ -162,7 +162,7 @@ STREAMS: tuple[Recipe, ...] = (
     *_others("gem"),
     *_others("gdumb", **_MEMORY),
     *_others("icarl", **_MEMORY),
-    *_others("derpp", **_MEMORY),
+    *_others("derpp", **_MEMORY, **_SLOW),
     *_others("er-ace", **_MEMORY),
     *_others("cwr"),
     *_others("ar1"),

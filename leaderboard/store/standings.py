@@ -162,19 +162,19 @@ class Standings:
             task: Only those of one task.
             limit: How many at most.
         """
+        last = sa.select(records).where(records.c.board == board)
+        if task is not None:
+            last = last.join(submissions).where(submissions.c.task == task)
+        few = last.order_by(records.c.id.desc()).limit(limit).subquery()  # before all is joined
         query = (
             sa.select(
-                records, submissions.c.task, submissions.c.card, submissions.c.agent,
+                few, submissions.c.task, submissions.c.card, submissions.c.agent,
                 accounts.c.name.label("author"),
             )
-            .join_from(records, submissions, records.c.submission == submissions.c.id)
+            .join_from(few, submissions, few.c.submission == submissions.c.id)
             .join(accounts, submissions.c.account == accounts.c.id)
-            .where(records.c.board == board)
-            .order_by(records.c.id.desc())
-            .limit(limit)
+            .order_by(few.c.id.desc())
         )  # fmt: skip
-        if task is not None:
-            query = query.where(submissions.c.task == task)
         with self._database.read() as connection:
             return [
                 Best(**{key: value for key, value in row._asdict().items() if key != "board"})
