@@ -165,21 +165,23 @@ class Standings:
         last = sa.select(records).where(records.c.board == board)
         if task is not None:
             last = last.join(submissions).where(submissions.c.task == task)
-        few = last.order_by(records.c.id.desc()).limit(limit).subquery()  # before all is joined
-        query = (
-            sa.select(
-                few, submissions.c.task, submissions.c.card, submissions.c.agent,
-                accounts.c.name.label("author"),
-            )
-            .join_from(few, submissions, few.c.submission == submissions.c.id)
-            .join(accounts, submissions.c.account == accounts.c.id)
-            .order_by(few.c.id.desc())
-        )  # fmt: skip
+        last = last.order_by(records.c.id.desc()).limit(limit)
+        whose = sa.select(
+            submissions.c.id, submissions.c.task, submissions.c.card, submissions.c.agent,
+            accounts.c.name.label("author"),
+        ).join_from(submissions, accounts)  # fmt: skip
         with self._database.read() as connection:
-            return [
-                Best(**{key: value for key, value in row._asdict().items() if key != "board"})
-                for row in connection.execute(query)
-            ]
+            # Two steps: of a join, PostgreSQL guesses that it needs the oldest submissions only.
+            found = connection.execute(last).all()
+            wanted = submissions.c.id.in_([row.submission for row in found])
+            told = {row.id: row._asdict() for row in connection.execute(whose.where(wanted))}
+        return [
+            Best(
+                **told[row.submission]
+                | {key: value for key, value in row._asdict().items() if key != "board"}
+            )
+            for row in found
+        ]
 
     def csv(self, board: str) -> str:
         """Return all tables of a board as CSV, for whoever gives marks.

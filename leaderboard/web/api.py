@@ -119,11 +119,7 @@ class Api:
             request.query_params.get("subject") or None,
             before=_maybe(request, "before"), limit=_whole(request, "limit", _LIMIT, _LARGEST),
         )  # fmt: skip
-        return {
-            "events": [
-                {**vars(event), "detail": json.loads(event.detail)} for event in found
-            ]
-        }
+        return {"events": [{**vars(event), "detail": json.loads(event.detail)} for event in found]}
 
     def openapi(self, _: Request) -> Answer:
         """Describe the API."""
