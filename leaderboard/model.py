@@ -21,12 +21,14 @@ from leaderboard.summary import Overall
 from neurotasks.card import NAMESPACE, Stage, TaskCard
 from neurotasks.errors import UnknownTask
 from neurotasks.registry import cards, load
+from neurotasks.results import StageResult
 from neurotasks.scores import Interval
 from neurotasks.submission.manifest import NAME
 
 __all__ = ["DRAWN", "PAGE", "Model", "Stamps", "shown"]
 
 Stamps: TypeAlias = Mapping[tuple[str, str, str], int]
+Runs: TypeAlias = Mapping[int, tuple[tuple[int, ...], dict[str, StageResult]]]
 
 PAGE = 50
 """Rows of a page."""
@@ -37,6 +39,7 @@ DRAWN = 25
 _LARGEST = (1 << 31) - 1  # number of a submission that a database can hold
 _KEPT = 1000  # orders and first rows of tables: some 100 KB at most
 _LARGE = 400  # plots, and parts of pages: likewise, and anybody may ask for more of them
+_RUNS = 2000  # submissions whose runs are kept: seldom more than some 10 KB
 _EACH = 5  # agents of a task on the first page
 _OTHERS = 30  # agents that an agent's page offers to compare with
 
@@ -50,7 +53,7 @@ class Model:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.kept, self.large = Kept(_KEPT), Kept(_LARGE)
+        self.kept, self.large, self._runs = Kept(_KEPT), Kept(_LARGE), Kept(_RUNS)
 
     def head(self) -> int:
         """Return how long the log is: the stamp of what depends on more than one table."""
@@ -133,9 +136,13 @@ class Model:
             found.append(replace(row, rank=order.rank(row), places=places, group=group))
         return found
 
+    def runs_of(self, submissions: Iterable[int]) -> Runs:
+        """Return seeds and results of submissions; none changes once it is released."""
+        return self._runs.many(submissions, partial(queries.measured, self.store))
+
     def with_runs(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows with what each seed earned."""
-        runs = queries.measured(self.store, [row.submission or 0 for row in rows])
+        runs = self.runs_of([row.submission or 0 for row in rows])
         found = []
         for row in rows:
             seeds, stages = runs.get(row.submission or 0, ((), {}))

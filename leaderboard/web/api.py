@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from leaderboard import queries
 from leaderboard.downloads import standings, suite_line
 from leaderboard.intake import board_of
 from leaderboard.model import Model
@@ -100,7 +99,7 @@ class Api:
     def results(self, request: Request) -> Answer:
         """List submissions with what each seed earned."""
         found = self._listed(request)
-        runs = queries.measured(self._store, [one.id for one in found])
+        runs = self._model.runs_of([one.id for one in found])
         told = []
         for one in found:
             seeds, stages = runs.get(one.id, (one.manifest.seeds, {}))
