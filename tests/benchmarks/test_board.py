@@ -27,9 +27,9 @@ from leaderboard.store import open_store
 from leaderboard.web.app import create_app
 from leaderboard.web.security import Rates
 from tests.leaderboard.many import fill_store, write_results
-from tests.leaderboard.postgres import new_database  # noqa: F401 - a fixture
 from tests.leaderboard.stores import GENERATED, Clock, House
 
+pytest_plugins = ("tests.leaderboard.postgres",)
 pytestmark = pytest.mark.slow  # a hundred thousand results
 
 CARDS = sorted(neurotasks.cards(), key=lambda card: card.id != GENERATED)[:40]
