@@ -37,10 +37,10 @@ __all__ = [
 NETWORKS: Mapping[str, Callable[..., Network]] = MappingProxyType(
     {
         "mlp": MLP,
-        "contrast-mlp": ContrastMLP,
         "cnn": CNN,
         "resnet": ResNet,
         "dscnn": DSCNN,
+        "contrast-mlp": ContrastMLP,
         "gru": GRU,
         "lstm": LSTM,
         "ctrnn": CTRNN,

@@ -19,7 +19,7 @@ from agents.networks import Network
 
 __all__ = ["FEATURED", "Answering", "Cosine", "Features", "every_head", "last", "with_last"]
 
-FEATURED = ("mlp", "contrast-mlp", "cnn", "resnet", "dscnn")
+FEATURED = ("mlp", "cnn", "resnet", "dscnn", "contrast-mlp")
 """The networks whose last layer is a linear one, fed with features of one step."""
 
 
