@@ -108,13 +108,14 @@ def course_plot(
         courses: The best agent first; it is drawn last, above the others.
         anchors: Chance and ceiling.
     """
-    values = [y for course in courses for point in course.points for y in point] + [*anchors]
+    values = [point[0] for course in courses for point in course.points] + [*anchors]
     ticks = ticks_of(min(values), max(values))
     low, high = min(ticks[0], *values), max(ticks[-1], *values)
     last = max(2, *(len(course.points) for course in courses))
 
     def place(experience: int, y: float) -> str:
-        return f"{100.0 * experience / (last - 1):.2f},{100.0 * (high - y) / (high - low):.2f}"
+        inside = min(max(y, low), high)  # an interval may leave the scale, such as below 0
+        return f"{100.0 * experience / (last - 1):.2f},{100.0 * (high - inside) / (high - low):.2f}"
 
     def level(y: float) -> str:
         return f"{100.0 * (high - y) / (high - low):.2f}%"

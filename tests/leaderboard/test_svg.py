@@ -199,3 +199,18 @@ def test_chance_is_named_where_no_dot_is_in_the_way():
         root = drawn(cost_plot("k", "t", "d", [*dots, Dot("b", 10.5, 0.6, front=True)], count))
         (word,) = [e for e in root.iter(SVG + "text") if e.text == "chance"]
         assert word.get("text-anchor") == anchor
+
+
+def test_a_band_below_the_scale_does_not_stretch_it():
+    course = Course("a", ((0.02, -0.3, 0.2), (0.4, 0.3, 1.4)), "style0")
+    root = drawn(course_plot("k", "t", "d", [course], (0.02, 1.0)))
+    ticks = [e.text for e in root.iter(SVG + "text") if e.get("class") == "tick"]
+    assert ticks[:5] == ["0", "0.25", "0.5", "0.75", "1"]
+    heights = [
+        float(pair.split(",")[1])
+        for shape in ("polyline", "polygon")
+        for line in root.iter(SVG + shape)
+        for pair in line.get("points").split()
+    ]
+    assert min(heights) == 0.0
+    assert max(heights) == 100.0
