@@ -131,8 +131,9 @@ def disturb(store: Store, keeper: int, posts: list[Future], kills: int) -> int:
         assert time.monotonic() < end, "submissions are left over"
         found = victims(store, keeper)
         if found and begun_again(store) < kills:
-            os.kill(chance.choice(found), signal.SIGKILL)
-            killed += 1
+            with suppress(ProcessLookupError):  # it was killed before, and is gone now
+                os.kill(chance.choice(found), signal.SIGKILL)
+                killed += 1
         with store.database.read() as connection:
             if all(post.done() for post in posts) and not connection.execute(busy).scalar():
                 return killed
