@@ -203,6 +203,7 @@ def run(place: Place, folder: Path, monkeypatch, *, clients, count, workers, kil
     assert main(["verify", "--db", place.url, "--artefacts", str(place.artefacts)]) == 0
 
 
+@pytest.mark.slow
 def test_a_few_post_while_workers_die(tmp_path, monkeypatch):
     place = Place(f"sqlite:///{tmp_path}/board.db", tmp_path / "artefacts")
     run(place, tmp_path, monkeypatch, clients=6, count=2, workers=2, kills=2)
