@@ -21,7 +21,8 @@ def description(card: TaskCard) -> tuple[tuple[str, str], ...]:
     list is a line of its own.
     """
     module = sys.modules[task_class(card.id).__module__]
-    paragraphs = inspect.cleandoc(module.__doc__ or "").split("\n\n")
+    words = inspect.cleandoc(module.__doc__ or "").replace("`", "")  # a page shows no markup
+    paragraphs = words.split("\n\n")
     pairs: list[tuple[str, str]] = []
     for paragraph in filter(None, map(_lines, paragraphs)):
         heading = _HEADING.fullmatch(paragraph) if pairs else None
